@@ -1,0 +1,1 @@
+//! Reads the page counts that vmmload publishes in shared memory.

@@ -1,0 +1,2 @@
+//! Runs a command in a minimal VM.
+fn main() {}

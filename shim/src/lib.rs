@@ -1,0 +1,1 @@
+//! Preload library that hands a starting process over to vmmload.
