@@ -1,1 +1,63 @@
-//! Reads the page counts that vmmload publishes in shared memory.
+//! Reads, while it happens, which memory pages a process started with `vmmload run` touches.
+//!
+//! vmmload publishes into a segment of shared memory, one for each process, that any number of
+//! [`Consumer`]s follow, each at its own pace. A consumer maps the segment read-only: it cannot slow,
+//! block or disturb the process. One that is too slow is told exactly how many records it lost.
+//!
+//! ```no_run
+//! use vmmload_consumer::{Consumer, Item};
+//!
+//! let mut consumer = Consumer::attach(4711)?;
+//! while let Some(item) = consumer.next() {
+//!     match item {
+//!         Item::Event(event) => println!("{:#x} {} {}", event.addr, event.kind.name(), event.count),
+//!         Item::Lost(records) => println!("{records} records lost"),
+//!     }
+//! }
+//! println!("hottest page: {:?}", consumer.hottest(1));
+//! # Ok::<(), vmmload_consumer::AttachError>(())
+//! ```
+//!
+//! [`Consumer::heat`] has the totals of every page since the start, for those who come late.
+//! [`Consumer::mappings`] names what lies at an address. [`list()`] finds the processes. The layout of a
+//! segment is documented byte by byte in `ABI.md`.
+
+// The model-checking build replaces the atomics, so only the parts written over them are built.
+#![cfg_attr(all(test, loom), allow(dead_code, unused_imports))]
+
+#[cfg(not(all(test, loom)))]
+mod consumer;
+mod heat;
+#[cfg(not(all(test, loom)))]
+mod layout;
+#[cfg(not(all(test, loom)))]
+mod list;
+mod mappings;
+#[cfg(not(all(test, loom)))]
+mod memory;
+mod ring;
+mod sync;
+#[cfg(not(all(test, loom)))]
+mod sys;
+mod wire;
+#[cfg(not(all(test, loom)))]
+mod writer;
+
+#[cfg(not(all(test, loom)))]
+pub use consumer::{AttachError, Consumer, Info, Item, Status};
+pub use heat::{Heat, HeatIndex};
+#[cfg(not(all(test, loom)))]
+pub use list::{consumers, list, segment_name};
+pub use mappings::{
+    Mapping, MappingEntry, Mappings, PROT_EXEC, PROT_READ, PROT_SHARED, PROT_WRITE,
+};
+#[cfg(not(all(test, loom)))]
+pub use sys::monotonic_ns;
+pub use wire::{Counter, End, Event, Kind, Method, PAGE_SIZE, Track};
+#[cfg(not(all(test, loom)))]
+pub use writer::{CreateError, SegmentConfig, SegmentWriter};
+
+#[cfg(all(test, loom))]
+mod loom_tests;
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -1,0 +1,72 @@
+//! Finding the segments there are.
+
+use crate::consumer::{Consumer, Info, Status};
+use crate::memory::path_of;
+use crate::sys;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+/// What the name of every segment begins with; the pid follows in decimal.
+const PREFIX: &str = "vmmload-";
+
+/// The name of a process's segment: its file in /dev/shm.
+pub fn segment_name(pid: u32) -> String {
+    format!("{PREFIX}{pid}")
+}
+
+fn pid_of(name: &str) -> Option<u32> {
+    let digits = name.strip_prefix(PREFIX)?;
+    let pid = digits.parse().ok()?;
+    (segment_name(pid) == name).then_some(pid)
+}
+
+/// This user's segments whose process still runs, ordered by pid.
+pub fn list() -> Vec<Info> {
+    consumers(|status| status == Status::Running)
+        .iter()
+        .map(Consumer::info)
+        .collect()
+}
+
+/// Consumers of this user's segments with a status that `wanted` accepts, ordered by pid. Files that
+/// are no segments are passed over.
+pub fn consumers(wanted: impl Fn(Status) -> bool) -> Vec<Consumer> {
+    let uid = sys::effective_uid();
+    let Ok(files) = fs::read_dir(path_of("")) else {
+        return Vec::new();
+    };
+    let is_own = |file: &fs::DirEntry| file.metadata().is_ok_and(|facts| facts.uid() == uid);
+    let mut found: Vec<Consumer> = files
+        .flatten()
+        .filter(is_own)
+        .filter_map(|file| pid_of(file.file_name().to_str()?))
+        .filter_map(|pid| {
+            Consumer::attach(pid)
+                .ok()
+                .filter(|consumer| consumer.pid() == pid)
+        })
+        .filter(|consumer| wanted(consumer.status()))
+        .collect();
+    found.sort_by_key(Consumer::pid);
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_made_from_a_pid_are_segments() {
+        assert_eq!(pid_of("vmmload-17"), Some(17));
+        for name in [
+            "vmmload-",
+            "vmmload-017",
+            "vmmload-+1",
+            "vmmload-1x",
+            "other-1",
+            "vmmload--1",
+        ] {
+            assert_eq!(pid_of(name), None, "{name}");
+        }
+    }
+}

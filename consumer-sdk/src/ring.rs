@@ -1,0 +1,235 @@
+//! The event ring: one writer, any number of readers, lossy, without locks.
+//!
+//! The writer never waits and never looks at a reader. Each slot carries the position of the record in
+//! it, so a reader can tell a record it came for from one that has overwritten it, and a half-written
+//! one from both. Positions only grow; position `p` lives in slot `p % capacity`.
+//!
+//! ```text
+//! writer                                   reader
+//! (1) slot.sequence = WRITING              (a) head            acquire
+//! (2) release fence                        (b) slot.sequence   acquire
+//! (3) slot.words    = ...                  (c) slot.words
+//! (4) slot.sequence = p + 1   release      (d) acquire fence
+//! (5) head          = p + 1   release      (e) slot.sequence again
+//! ```
+//!
+//! (4) pairs with (b): who sees the sequence sees the words. (2) pairs with (d): who saw any word of a
+//! later record sees (1) or something later at (e), and so discards what it read. (5) pairs with (a):
+//! a position below the head has been dealt with, written or dropped.
+
+use crate::sync::{AtomicU64, Ordering, fence, load_acquire};
+use crate::wire::{EVENT_WORDS, Event};
+use core::ops::Range;
+
+/// Records backed by memory at a time: 256 KiB, large enough to make the system call rare and small
+/// enough that a short program costs little.
+pub(crate) const BACKING_STEP: usize = 8192;
+/// Sequence of a slot that is being overwritten.
+const WRITING: u64 = u64::MAX;
+
+/// The words of one ring in memory.
+#[derive(Clone, Copy)]
+pub(crate) struct RingMemory<'a> {
+    /// Next position to be published.
+    pub(crate) head: &'a AtomicU64,
+    /// Slots below this one have memory behind them. A reader must not touch the others: on a full
+    /// /dev/shm that would kill it.
+    pub(crate) backed: &'a AtomicU64,
+    /// `capacity` slots of [`EVENT_WORDS`] words; the capacity is a power of two.
+    pub(crate) slots: &'a [AtomicU64],
+}
+
+impl<'a> RingMemory<'a> {
+    fn capacity(&self) -> usize {
+        self.slots.len() / EVENT_WORDS
+    }
+
+    fn slot(&self, index: usize) -> Option<&'a [AtomicU64; EVENT_WORDS]> {
+        self.slots.get(index * EVENT_WORDS..)?.first_chunk()
+    }
+}
+
+/// The writer's private half of the ring.
+#[derive(Debug, Default)]
+pub(crate) struct RingWriter {
+    head: u64,
+    backed: usize,
+}
+
+/// What became of a published record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Published {
+    Written,
+    /// No memory for its slot. Its position is used up, so that readers count it as lost.
+    Dropped,
+}
+
+impl RingWriter {
+    /// Publishes one record in a bounded number of instructions.
+    ///
+    /// `back` is asked for memory behind a range of slots when the head first reaches it, and answers
+    /// whether there is any. After a refusal it is asked again one lap later, not at each record.
+    #[inline]
+    pub(crate) fn publish(
+        &mut self,
+        ring: RingMemory<'_>,
+        event: Event,
+        back: impl FnOnce(Range<usize>) -> bool,
+    ) -> Published {
+        let index = (self.head % ring.capacity() as u64) as usize;
+        if index >= self.backed && !self.extend(ring, index, back) {
+            return self.advance(ring, Published::Dropped);
+        }
+        let Some(slot) = ring.slot(index) else {
+            return self.advance(ring, Published::Dropped);
+        };
+        slot[0].store(WRITING, Ordering::Relaxed);
+        // (2), pairs with the reader's fence (d): the words below are not seen before WRITING is.
+        fence(Ordering::Release);
+        for (word, value) in slot[1..].iter().zip(event.to_words()) {
+            word.store(value, Ordering::Relaxed);
+        }
+        // (4), pairs with the reader's load (b).
+        slot[0].store(self.head + 1, Ordering::Release);
+        self.advance(ring, Published::Written)
+    }
+
+    #[inline]
+    fn advance(&mut self, ring: RingMemory<'_>, outcome: Published) -> Published {
+        self.head += 1;
+        // (5), pairs with the reader's load (a).
+        ring.head.store(self.head, Ordering::Release);
+        outcome
+    }
+
+    #[cold]
+    fn extend(
+        &mut self,
+        ring: RingMemory<'_>,
+        index: usize,
+        back: impl FnOnce(Range<usize>) -> bool,
+    ) -> bool {
+        let end = (self.backed + BACKING_STEP).min(ring.capacity());
+        if index != self.backed || !back(self.backed..end) {
+            return false;
+        }
+        self.backed = end;
+        // Pairs with the reader's load of `backed`; the slots behind it read as zero until written.
+        ring.backed.store(end as u64, Ordering::Release);
+        true
+    }
+}
+
+/// One reader's place in the ring.
+#[derive(Clone, Debug)]
+pub(crate) struct RingReader {
+    cursor: u64,
+}
+
+/// What a reader found at its cursor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    Event(Event),
+    Lost(u64),
+}
+
+/// What one look at one slot showed.
+enum Slot {
+    Event(Event),
+    /// Nothing that this reader can use was ever there.
+    Dropped,
+    /// A later record is there, or on its way.
+    Overwritten,
+}
+
+impl RingReader {
+    /// A reader that begins with the oldest record still in the ring. What came before it counts
+    /// neither as delivered nor as lost.
+    pub(crate) fn oldest(ring: RingMemory<'_>) -> Self {
+        // Pairs with the writer's store (5).
+        let head = load_acquire(ring.head);
+        Self {
+            cursor: head.saturating_sub(ring.capacity() as u64),
+        }
+    }
+
+    /// A reader that begins with the next record to be published.
+    pub(crate) fn newest(ring: RingMemory<'_>) -> Self {
+        // Pairs with the writer's store (5).
+        Self {
+            cursor: load_acquire(ring.head),
+        }
+    }
+
+    /// Position of the record that comes next.
+    pub(crate) fn position(&self) -> u64 {
+        self.cursor
+    }
+
+    /// The next record, or how many were lost, or `None` when the reader has seen everything.
+    pub(crate) fn next(&mut self, ring: RingMemory<'_>) -> Option<Found> {
+        // (a), pairs with the writer's store (5).
+        let head = load_acquire(ring.head);
+        let mut dropped = 0;
+        // Dropped records come in runs; one call reports a run, and looks at one lap at most.
+        while self.cursor < head && dropped < ring.capacity() as u64 {
+            match self.look(ring, head) {
+                Slot::Dropped => dropped += 1,
+                Slot::Event(_) | Slot::Overwritten if dropped > 0 => break,
+                Slot::Event(event) => {
+                    self.cursor += 1;
+                    return Some(Found::Event(event));
+                }
+                Slot::Overwritten => return Some(Found::Lost(self.catch_up(ring))),
+            }
+            self.cursor += 1;
+        }
+        (dropped > 0).then_some(Found::Lost(dropped))
+    }
+
+    /// Moves to the middle of the ring, where the writer is half a lap from overtaking again, and
+    /// returns how many records that skips: at least one.
+    fn catch_up(&mut self, ring: RingMemory<'_>) -> u64 {
+        // (a), pairs with the writer's store (5).
+        let head = load_acquire(ring.head);
+        let middle = head.saturating_sub(ring.capacity() as u64 / 2);
+        let target = middle.max(self.cursor.saturating_add(1));
+        let lost = target - self.cursor;
+        self.cursor = target;
+        lost
+    }
+
+    fn look(&self, ring: RingMemory<'_>, head: u64) -> Slot {
+        let capacity = ring.capacity() as u64;
+        if head - self.cursor > capacity {
+            return Slot::Overwritten;
+        }
+        let index = self.cursor % capacity;
+        // Pairs with the writer's store in `extend`. It may have grown since the record was dropped;
+        // the sequence below then tells.
+        if index >= load_acquire(ring.backed) {
+            return Slot::Dropped;
+        }
+        let Some(slot) = ring.slot(index as usize) else {
+            return Slot::Dropped;
+        };
+        // (b), pairs with the writer's store (4).
+        let before = load_acquire(&slot[0]);
+        if before != self.cursor + 1 {
+            // An older sequence below the head: the writer had no memory and passed over the slot.
+            let older = before <= self.cursor;
+            return if older {
+                Slot::Dropped
+            } else {
+                Slot::Overwritten
+            };
+        }
+        let words = [1, 2, 3].map(|i: usize| slot[i].load(Ordering::Relaxed));
+        // (d), pairs with the writer's fence (2).
+        fence(Ordering::Acquire);
+        if slot[0].load(Ordering::Relaxed) != before {
+            return Slot::Overwritten;
+        }
+        Event::from_words(words).map_or(Slot::Dropped, Slot::Event)
+    }
+}

@@ -1,0 +1,366 @@
+//! The layout of a segment: fixed-size, pointer-free, little-endian records.
+//!
+//! `ABI.md` describes the same byte by byte. Whatever changes here changes there, and changes
+//! [`MAJOR`] when an existing reader would misread it, [`MINOR`] when it would merely miss something.
+
+use core::mem::{offset_of, size_of};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+#[cfg(not(target_endian = "little"))]
+compile_error!("the segment is little-endian and its words are read in place");
+
+/// First eight bytes of every segment.
+pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"vmmload\0");
+/// Layout version; a reader refuses every other one.
+pub(crate) const MAJOR: u32 = 1;
+/// Additions that older readers may ignore.
+pub(crate) const MINOR: u32 = 0;
+/// Bytes of a page, of a counter page, and the alignment of every part of the segment.
+pub const PAGE_SIZE: usize = 4096;
+/// Counters in one counter page: one for each 4 KiB page of a 2 MiB region.
+pub(crate) const PAGES_PER_REGION: usize = 512;
+/// Bytes of the command line kept in the header.
+pub(crate) const COMMAND_BYTES: usize = 256;
+/// Number of [`Counter`] slots in the header.
+pub(crate) const COUNTERS: usize = 16;
+/// Most counter pages a segment can have.
+pub(crate) const MAX_HEAT_PAGES: u32 = 65_536;
+/// Largest event ring, in records.
+pub(crate) const MAX_RING_RECORDS: u32 = 1 << 24;
+/// Largest mapping table, in entries.
+pub(crate) const MAX_MAP_ENTRIES: u32 = 1 << 20;
+/// Largest string area, in bytes.
+pub(crate) const MAX_STRING_BYTES: u32 = 1 << 28;
+
+/// Bytes in one machine word of the segment.
+pub(crate) const WORD: usize = size_of::<u64>();
+/// Words in one event record.
+pub(crate) const EVENT_WORDS: usize = size_of::<EventRecord>() / WORD;
+/// Words in one mapping record.
+pub(crate) const MAP_WORDS: usize = size_of::<MapRecord>() / WORD;
+/// `version` while the writer is still filling the header in.
+pub(crate) const NOT_READY: u64 = 0;
+
+/// Set in a mapping table's state word when the table is shorter than the truth.
+pub(crate) const MAPS_OVERFLOW: u64 = 1 << 63;
+
+/// The first 832 bytes of the segment's first page, in cache lines of 64 bytes.
+///
+/// Everything up to `_reserved_1` is written once, before `version`. What follows changes while the
+/// process runs; each changing field is one aligned 8-byte word, so that no reader sees half of it.
+#[derive(Clone, Debug, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub(crate) struct Header {
+    // Line 0: identity.
+    pub(crate) magic: u64,
+    /// `major << 32 | minor`, stored last; zero means not ready.
+    pub(crate) version: u64,
+    pub(crate) file_len: u64,
+    pub(crate) page_size: u32,
+    pub(crate) header_len: u32,
+    pub(crate) pid: u32,
+    pub(crate) uid: u32,
+    /// Start of the writer in clock ticks since boot: field 22 of /proc/PID/stat. Zero: unknown.
+    pub(crate) writer_start: u64,
+    pub(crate) interval_ns: u64,
+    pub(crate) track: u32,
+    pub(crate) command_len: u32,
+    // Line 1: where the parts are. Offsets in bytes from the start of the segment.
+    pub(crate) ring_offset: u64,
+    pub(crate) ring_records: u32,
+    pub(crate) event_size: u32,
+    pub(crate) keys_offset: u64,
+    pub(crate) counters_offset: u64,
+    pub(crate) heat_pages: u32,
+    pub(crate) pages_per_region: u32,
+    pub(crate) maps_offset: u64,
+    pub(crate) map_entries: u32,
+    pub(crate) map_size: u32,
+    pub(crate) strings_offset: u64,
+    // Line 2.
+    pub(crate) string_bytes: u64,
+    pub(crate) start_monotonic_ns: u64,
+    pub(crate) start_realtime_ns: u64,
+    pub(crate) _reserved_0: [u64; 5],
+    // Lines 3 to 6: argv, NUL-separated.
+    pub(crate) command: [u8; COMMAND_BYTES],
+    pub(crate) _reserved_1: [u64; 8],
+    // Line 8: the one word that every publish stores, alone in its line.
+    pub(crate) ring_head: u64,
+    pub(crate) _reserved_2: [u64; 7],
+    // Line 9: counts.
+    pub(crate) ring_backed: u64,
+    pub(crate) ring_dropped: u64,
+    pub(crate) heat_used: u64,
+    pub(crate) heat_dropped: u64,
+    pub(crate) pages: u64,
+    pub(crate) totals: [u64; 3],
+    // Line 10: state.
+    pub(crate) epoch: u64,
+    pub(crate) epoch_ns: u64,
+    pub(crate) end: u64,
+    pub(crate) maps_version: u64,
+    pub(crate) maps_state: [u64; 2],
+    pub(crate) strings_used: u64,
+    pub(crate) names_dropped: u64,
+    // Lines 11 and 12: the launcher's own counters.
+    pub(crate) counters: [u64; COUNTERS],
+}
+
+const _: () = assert!(size_of::<Header>() == 832);
+const _: () = assert!(offset_of!(Header, ring_offset) == 64);
+const _: () = assert!(offset_of!(Header, command) == 192);
+const _: () = assert!(offset_of!(Header, ring_head) == 512);
+const _: () = assert!(offset_of!(Header, ring_backed) == 576);
+const _: () = assert!(offset_of!(Header, epoch) == 640);
+const _: () = assert!(offset_of!(Header, counters) == 704);
+const _: () = assert!(size_of::<Header>() <= PAGE_SIZE);
+
+/// One slot of the event ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub(crate) struct EventRecord {
+    /// Position in the ring plus one; zero: never written; all ones: being written.
+    pub(crate) sequence: u64,
+    /// Page address; bits 0-1 are the [`Kind`], bits 2-4 the [`Method`].
+    pub(crate) tagged_addr: u64,
+    pub(crate) time_ns: u64,
+    pub(crate) epoch: u32,
+    pub(crate) count: u32,
+}
+
+const _: () = assert!(size_of::<EventRecord>() == 32);
+
+/// One entry of the mapping table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub(crate) struct MapRecord {
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+    pub(crate) offset: u64,
+    pub(crate) prot: u32,
+    /// Byte offset into the string area; zero: no name.
+    pub(crate) name: u32,
+}
+
+const _: () = assert!(size_of::<MapRecord>() == 32);
+
+/// Who touched the page, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Kind {
+    /// The program stored to the page.
+    Write = 0,
+    /// The program read the page and was not seen to write it.
+    Read = 1,
+    /// The host kernel filled the page for the program, as `read(2)` does.
+    Kernel = 2,
+}
+
+impl Kind {
+    /// Every kind, in the order of their numbers.
+    pub const ALL: [Self; 3] = [Self::Write, Self::Read, Self::Kernel];
+
+    /// The word that reports use: `write`, `read` or `kernel`.
+    pub fn name(self) -> &'static str {
+        ["write", "read", "kernel"][self as usize]
+    }
+
+    pub(crate) fn from_bits(bits: u64) -> Option<Self> {
+        Self::ALL.get(usize::try_from(bits).ok()?).copied()
+    }
+}
+
+/// What observed an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Method {
+    /// An entry of a vCPU's dirty ring.
+    DirtyRing = 0,
+    /// An accessed bit found set in the guest's page tables.
+    AccessedBit = 1,
+    /// The relay of a system call that fills memory.
+    Relay = 2,
+}
+
+impl Method {
+    const ALL: [Self; 3] = [Self::DirtyRing, Self::AccessedBit, Self::Relay];
+
+    /// The word that reports use: `dirty-ring`, `accessed-bit` or `relay`.
+    pub fn name(self) -> &'static str {
+        ["dirty-ring", "accessed-bit", "relay"][self as usize]
+    }
+
+    pub(crate) fn from_bits(bits: u64) -> Option<Self> {
+        Self::ALL.get(usize::try_from(bits).ok()?).copied()
+    }
+}
+
+/// Which accesses the launcher was asked to watch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u32)]
+pub enum Track {
+    /// Nothing: the segment has mappings and counters only.
+    None = 0,
+    /// Stores.
+    Write = 1,
+    /// Stores and loads.
+    ReadWrite = 2,
+}
+
+impl Track {
+    /// The word that the command line uses: `none`, `write` or `readwrite`.
+    pub fn name(self) -> &'static str {
+        ["none", "write", "readwrite"][self as usize]
+    }
+
+    pub(crate) fn from_bits(bits: u32) -> Option<Self> {
+        [Self::None, Self::Write, Self::ReadWrite]
+            .get(bits as usize)
+            .copied()
+    }
+}
+
+/// What the launcher counts about its own work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Counter {
+    /// System calls executed on the host with the program's own arguments.
+    SyscallsRelayed = 0,
+    /// System calls answered by the launcher.
+    SyscallsEmulated = 1,
+    /// Returns from the VM to the launcher, for any reason.
+    VmExits = 2,
+    /// Exits because of a page fault.
+    PageFaultExits = 3,
+    /// Exits because a dirty ring was full.
+    RingFullExits = 4,
+    /// Signals handled.
+    Signals = 5,
+    /// Threads started, the first one included.
+    ThreadsStarted = 6,
+    /// Virtual processors created.
+    Vcpus = 7,
+}
+
+impl Counter {
+    /// Every counter, in the order of their slots.
+    pub const ALL: [Self; 8] = [
+        Self::SyscallsRelayed,
+        Self::SyscallsEmulated,
+        Self::VmExits,
+        Self::PageFaultExits,
+        Self::RingFullExits,
+        Self::Signals,
+        Self::ThreadsStarted,
+        Self::Vcpus,
+    ];
+
+    /// What reports call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SyscallsRelayed => "system calls relayed",
+            Self::SyscallsEmulated => "system calls emulated",
+            Self::VmExits => "vm exits",
+            Self::PageFaultExits => "page-fault exits",
+            Self::RingFullExits => "ring-full exits",
+            Self::Signals => "signals",
+            Self::ThreadsStarted => "threads started",
+            Self::Vcpus => "vcpus",
+        }
+    }
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum End {
+    /// It exited with this status, 0 to 255.
+    Exited(u8),
+    /// This signal killed it.
+    Signaled(u8),
+}
+
+impl End {
+    /// The status a shell would show: the exit status, or 128 plus the signal.
+    pub fn shell_status(self) -> i32 {
+        match self {
+            Self::Exited(code) => i32::from(code),
+            Self::Signaled(signal) => 128 + i32::from(signal),
+        }
+    }
+
+    pub(crate) fn to_word(self) -> u64 {
+        match self {
+            Self::Exited(code) => 1 << 32 | u64::from(code),
+            Self::Signaled(signal) => 2 << 32 | u64::from(signal),
+        }
+    }
+
+    /// `None` while the process runs. A state this version does not know reads as an exit, since only
+    /// an ended process ever leaves zero.
+    pub(crate) fn from_word(word: u64) -> Option<Self> {
+        let value = word as u8;
+        match word >> 32 {
+            0 => None,
+            2 => Some(Self::Signaled(value)),
+            _ => Some(Self::Exited(value)),
+        }
+    }
+}
+
+/// One observation: `count` accesses to one page, seen in one epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Event {
+    /// Address of the 4 KiB page.
+    pub addr: u64,
+    /// Who touched it.
+    pub kind: Kind,
+    /// What observed it.
+    pub method: Method,
+    /// Start of the epoch it was published in, `CLOCK_MONOTONIC` nanoseconds.
+    pub time_ns: u64,
+    /// Number of that epoch.
+    pub epoch: u32,
+    /// How many events this record stands for.
+    pub count: u32,
+}
+
+const PAGE_MASK: u64 = !(PAGE_SIZE as u64 - 1);
+
+impl Event {
+    /// The record's words behind its sequence number.
+    #[inline]
+    pub(crate) fn to_words(self) -> [u64; EVENT_WORDS - 1] {
+        [
+            (self.addr & PAGE_MASK) | self.kind as u64 | (self.method as u64) << 2,
+            self.time_ns,
+            u64::from(self.epoch) | u64::from(self.count) << 32,
+        ]
+    }
+
+    /// `None` for a kind or method that this version does not know.
+    pub(crate) fn from_words(words: [u64; EVENT_WORDS - 1]) -> Option<Self> {
+        Some(Self {
+            addr: words[0] & PAGE_MASK,
+            kind: Kind::from_bits(words[0] & 3)?,
+            method: Method::from_bits(words[0] >> 2 & 7)?,
+            time_ns: words[1],
+            epoch: words[2] as u32,
+            count: (words[2] >> 32) as u32,
+        })
+    }
+}
+
+/// Index of the word that holds the header field at byte `offset`.
+pub(crate) const fn word_at(offset: usize) -> usize {
+    assert!(offset.is_multiple_of(WORD));
+    offset / WORD
+}
+
+/// Index of the word of a header field: `field!(ring_head)`.
+macro_rules! field {
+    ($name:ident) => {
+        const { $crate::wire::word_at(core::mem::offset_of!($crate::wire::Header, $name)) }
+    };
+}
+pub(crate) use field;

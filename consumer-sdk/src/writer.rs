@@ -1,0 +1,446 @@
+//! The writing side of a segment, used by the launcher only.
+
+use crate::consumer::{Consumer, Status};
+use crate::heat::{self, HeatIndex, HeatMemory, HeatWriter};
+use crate::layout::Layout;
+use crate::mappings::{self, MapMemory, MapWriter, MappingEntry};
+use crate::memory::{FileSizeLimit, WriterMemory, path_of};
+use crate::ring::{Published, RingMemory, RingWriter};
+use crate::sync::{AtomicU64, Ordering};
+use crate::wire::{
+    COMMAND_BYTES, Counter, End, Event, EventRecord, Header, Kind, MAGIC, MAJOR, MINOR, MapRecord,
+    Method, NOT_READY, PAGE_SIZE, PAGES_PER_REGION, Track, WORD, field,
+};
+use crate::{segment_name, sys};
+use core::ops::Range;
+use shared_memory::ShmemError;
+use std::path::PathBuf;
+use std::{fs, io};
+use zerocopy::{FromZeros, IntoBytes};
+
+/// What a new segment is to hold.
+#[derive(Clone, Debug)]
+pub struct SegmentConfig {
+    /// The wrapped process; also gives the segment its name.
+    pub pid: u32,
+    /// Its arguments, NUL-separated; the first 256 bytes are kept.
+    pub command: Vec<u8>,
+    /// Epoch length in nanoseconds.
+    pub interval_ns: u64,
+    /// Which accesses are watched.
+    pub track: Track,
+    /// Capacity of the event ring, a power of two.
+    pub ring_records: u32,
+    /// Counter pages of the heat table, at most 65,536.
+    pub heat_pages: u32,
+    /// Capacity of the mapping table.
+    pub map_entries: u32,
+    /// Bytes for the names of mappings.
+    pub string_bytes: u32,
+}
+
+impl SegmentConfig {
+    /// The default capacities: 65,536 records (2 MiB), 65,536 counter pages (256 MiB, of which only
+    /// touched ones exist), 16,384 mappings, 1 MiB of names.
+    pub fn new(pid: u32) -> Self {
+        Self {
+            pid,
+            command: Vec::new(),
+            interval_ns: 100_000_000,
+            track: Track::Write,
+            ring_records: 65_536,
+            heat_pages: 65_536,
+            map_entries: 16_384,
+            string_bytes: 1 << 20,
+        }
+    }
+}
+
+/// Why a segment could not be created.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateError {
+    /// A capacity is out of its range.
+    #[error(
+        "segment with {field} = {value:#x}: out of range; use a power of two for ring_records, and \
+         sizes above zero within the limits of the format"
+    )]
+    Config {
+        /// Name of the capacity.
+        field: &'static str,
+        /// Its value.
+        value: u64,
+    },
+    /// The hard limit on file sizes is too low for the segment's (mostly empty) file.
+    #[error(
+        "the hard limit on file sizes is {limit} bytes, and the segment needs a sparse file of \
+         {needed}; raise it (ulimit -Hf) before starting vmmload"
+    )]
+    FileSizeLimit {
+        /// RLIMIT_FSIZE, bytes.
+        limit: u64,
+        /// Length of the file, bytes.
+        needed: usize,
+    },
+    /// Another running process writes a segment of that name.
+    #[error("{path} belongs to process {pid}, which is still running; end that one first")]
+    InUse {
+        /// The segment's file.
+        path: PathBuf,
+        /// Its writer.
+        pid: u32,
+    },
+    /// The file of a dead process is in the way.
+    #[error("cannot remove {path}, which a dead process left behind; remove it by hand")]
+    Stale {
+        /// The segment's file.
+        path: PathBuf,
+        /// What unlink(2) said.
+        source: io::Error,
+    },
+    /// The file could not be created, sized or mapped.
+    #[error("cannot create {path}; check that /dev/shm is a tmpfs that this user can write to")]
+    Create {
+        /// The segment's file.
+        path: PathBuf,
+        /// What the shared_memory crate said.
+        source: ShmemError,
+    },
+    /// There is not even room for the header.
+    #[error(
+        "no memory for the first page of {path}; make room in /dev/shm (a container's --shm-size), \
+         and use Linux 5.14 or later"
+    )]
+    Populate {
+        /// The segment's file.
+        path: PathBuf,
+        /// What madvise(2) said.
+        source: io::Error,
+    },
+}
+
+/// The one writer of a segment. Dropping it removes the segment's name.
+#[derive(Debug)]
+pub struct SegmentWriter {
+    memory: WriterMemory,
+    layout: Layout,
+    ring: RingWriter,
+    heat: HeatWriter,
+    maps: MapWriter,
+    epoch: u32,
+    time_ns: u64,
+    counts: Counts,
+}
+
+/// The writer's own copy of the counts in the header.
+#[derive(Debug, Default)]
+struct Counts {
+    totals: [u64; 3],
+    pages: u64,
+    ring_dropped: u64,
+    heat_dropped: u64,
+}
+
+impl SegmentWriter {
+    /// Creates the segment /dev/shm/vmmload-PID. One that a dead process left under that name is
+    /// replaced. No descriptor stays open.
+    ///
+    /// # Errors
+    /// See [`CreateError`].
+    pub fn create(config: &SegmentConfig) -> Result<Self, CreateError> {
+        Self::create_named(config, &segment_name(config.pid))
+    }
+
+    /// Creates the segment under another name, without slashes, where no reader looks for it by pid.
+    ///
+    /// # Errors
+    /// See [`CreateError`].
+    pub fn create_named(config: &SegmentConfig, name: &str) -> Result<Self, CreateError> {
+        let layout = Layout::new(
+            config.ring_records,
+            config.heat_pages,
+            config.map_entries,
+            config.string_bytes,
+        )
+        .map_err(|bad| CreateError::Config {
+            field: bad.field,
+            value: bad.value,
+        })?;
+        let memory = create_memory(name, layout.len)?;
+        memory
+            .populate(0..PAGE_SIZE)
+            .map_err(|source| CreateError::Populate {
+                path: path_of(name),
+                source,
+            })?;
+        write_header(memory.words(), &header(config, &layout));
+        Ok(Self {
+            memory,
+            layout,
+            ring: RingWriter::default(),
+            heat: HeatWriter::new(layout.heat_pages),
+            maps: MapWriter::new(),
+            epoch: 0,
+            time_ns: sys::monotonic_ns(),
+            counts: Counts::default(),
+        })
+    }
+
+    /// Starts an epoch: later records carry this number and time (`CLOCK_MONOTONIC`, nanoseconds).
+    pub fn begin_epoch(&mut self, epoch: u32, time_ns: u64) {
+        self.epoch = epoch;
+        self.time_ns = time_ns;
+        self.heat.begin_epoch();
+        self.set(field!(epoch_ns), time_ns);
+        // Pairs with the load in `Consumer::info`: who sees the number sees its time or a later one.
+        self.word(field!(epoch))
+            .store(u64::from(epoch), Ordering::Release);
+    }
+
+    /// Finds or allocates the counter page for an address and kind. `None` when the table is full, or
+    /// there is no memory; [`Self::record`] then counts what the table misses.
+    #[inline]
+    pub fn region(&mut self, addr: u64, kind: Kind) -> Option<HeatIndex> {
+        let Self {
+            memory,
+            layout,
+            heat,
+            ..
+        } = self;
+        heat.region(heat_memory(memory.words(), layout), addr, kind, |part| {
+            let bytes = match part {
+                heat::Backing::Keys(page) => page_at(layout.keys, page),
+                heat::Backing::Counters(page) => page_at(layout.counters, page),
+            };
+            memory.populate(bytes).is_ok()
+        })
+    }
+
+    /// Counts and publishes `count` events of one page in the current epoch. `index` is what
+    /// [`Self::region`] gave for the same address and kind.
+    ///
+    /// Allocates nothing, takes no lock, and makes no system call, except on the ring's first lap where
+    /// the memory behind it is asked for 256 KiB at a time.
+    #[inline]
+    pub fn record(
+        &mut self,
+        index: Option<HeatIndex>,
+        addr: u64,
+        kind: Kind,
+        method: Method,
+        count: u32,
+    ) {
+        let Self {
+            memory,
+            layout,
+            ring,
+            heat,
+            counts,
+            ..
+        } = self;
+        let words = memory.words();
+        match index {
+            Some(index) if heat.add(heat_memory(words, layout), index, addr, count) => {
+                counts.pages += 1;
+                words[field!(pages)].store(counts.pages, Ordering::Relaxed);
+            }
+            Some(_) => {}
+            None => {
+                counts.heat_dropped += u64::from(count);
+                words[field!(heat_dropped)].store(counts.heat_dropped, Ordering::Relaxed);
+            }
+        }
+        let total = &mut counts.totals[kind as usize];
+        *total += u64::from(count);
+        words[field!(totals) + kind as usize].store(*total, Ordering::Relaxed);
+
+        let event = Event {
+            addr,
+            kind,
+            method,
+            time_ns: self.time_ns,
+            epoch: self.epoch,
+            count,
+        };
+        let published = ring.publish(ring_memory(words, layout), event, |slots| {
+            const SIZE: usize = size_of::<EventRecord>();
+            memory
+                .populate(layout.ring + slots.start * SIZE..layout.ring + slots.end * SIZE)
+                .is_ok()
+        });
+        if published == Published::Dropped {
+            counts.ring_dropped += 1;
+            words[field!(ring_dropped)].store(counts.ring_dropped, Ordering::Relaxed);
+        }
+    }
+
+    /// Replaces the mapping table; `entries` are ordered by address. What does not fit is left out, and
+    /// the table says so.
+    pub fn publish_mappings<'a>(&mut self, entries: impl Iterator<Item = MappingEntry<'a>>) {
+        let Self {
+            memory,
+            layout,
+            maps,
+            ..
+        } = self;
+        maps.publish(map_memory(memory.words(), layout), entries, |part| {
+            let (base, bytes) = match part {
+                mappings::Backing::Table(table, bytes) => (layout.map_table(table), bytes),
+                mappings::Backing::Strings(bytes) => (layout.strings, bytes),
+            };
+            memory
+                .populate(base + bytes.start..base + bytes.end)
+                .is_ok()
+        });
+    }
+
+    /// Sets one of the launcher's own counters.
+    pub fn set_counter(&self, counter: Counter, value: u64) {
+        self.set(field!(counters) + counter as usize, value);
+    }
+
+    /// Tells the readers that the process has ended; everything recorded before is visible to them.
+    pub fn finish(&mut self, end: End) {
+        // Pairs with the load in `Consumer::status`.
+        self.word(field!(end))
+            .store(end.to_word(), Ordering::Release);
+    }
+
+    /// Removes the segment's name; attached readers keep the segment. For a launcher that ends without
+    /// dropping its values.
+    pub fn unlink(&self) {
+        self.memory.unlink();
+    }
+
+    /// Addresses of the segment in this process.
+    pub fn memory_range(&self) -> Range<u64> {
+        self.memory.range()
+    }
+
+    fn word(&self, index: usize) -> &AtomicU64 {
+        &self.memory.words()[index]
+    }
+
+    fn set(&self, index: usize, value: u64) {
+        self.word(index).store(value, Ordering::Relaxed);
+    }
+}
+
+fn page_at(base: usize, page: usize) -> Range<usize> {
+    base + page * PAGE_SIZE..base + (page + 1) * PAGE_SIZE
+}
+
+/// Creates the file, replacing one that nobody writes any more.
+fn create_memory(name: &str, bytes: usize) -> Result<WriterMemory, CreateError> {
+    let _limit = FileSizeLimit::allow(bytes).map_err(|limit| CreateError::FileSizeLimit {
+        limit,
+        needed: bytes,
+    })?;
+    let mut created = WriterMemory::create(name, bytes);
+    if matches!(created, Err(ShmemError::MappingIdExists)) {
+        remove_stale(path_of(name))?;
+        created = WriterMemory::create(name, bytes);
+    }
+    created.map_err(|source| CreateError::Create {
+        path: path_of(name),
+        source,
+    })
+}
+
+/// Removes a segment whose writer is gone, or is this very process before it executed a new program.
+fn remove_stale(path: PathBuf) -> Result<(), CreateError> {
+    // Unreadable, half-written or ended: in the way all the same.
+    if let Ok(old) = Consumer::open(&path)
+        && old.status() == Status::Running
+        && old.pid() != std::process::id()
+    {
+        return Err(CreateError::InUse {
+            path,
+            pid: old.pid(),
+        });
+    }
+    match fs::remove_file(&path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(CreateError::Stale { path, source })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn header(config: &SegmentConfig, layout: &Layout) -> Header {
+    let mut header = Header {
+        magic: MAGIC,
+        version: NOT_READY,
+        file_len: layout.len as u64,
+        page_size: PAGE_SIZE as u32,
+        header_len: size_of::<Header>() as u32,
+        pid: config.pid,
+        uid: sys::effective_uid(),
+        writer_start: sys::process_stat(config.pid).map_or(0, |stat| stat.start),
+        interval_ns: config.interval_ns,
+        track: config.track as u32,
+        command_len: config.command.len().min(COMMAND_BYTES) as u32,
+        ring_offset: layout.ring as u64,
+        ring_records: config.ring_records,
+        event_size: size_of::<EventRecord>() as u32,
+        keys_offset: layout.keys as u64,
+        counters_offset: layout.counters as u64,
+        heat_pages: config.heat_pages,
+        pages_per_region: PAGES_PER_REGION as u32,
+        maps_offset: layout.maps as u64,
+        map_entries: config.map_entries,
+        map_size: size_of::<MapRecord>() as u32,
+        strings_offset: layout.strings as u64,
+        string_bytes: layout.string_bytes as u64,
+        start_monotonic_ns: sys::monotonic_ns(),
+        start_realtime_ns: sys::realtime_ns(),
+        ..Header::new_zeroed()
+    };
+    for (byte, &given) in header.command.iter_mut().zip(&config.command) {
+        *byte = given;
+    }
+    header
+}
+
+fn write_header(words: &[AtomicU64], header: &Header) {
+    let (values, _) = header.as_bytes().as_chunks::<WORD>();
+    for (word, value) in words.iter().zip(values) {
+        word.store(u64::from_le_bytes(*value), Ordering::Relaxed);
+    }
+    // Pairs with the load in `Consumer::open`: who sees a version sees the whole header.
+    words[field!(version)].store(version_word(), Ordering::Release);
+}
+
+/// The header's word of the current version.
+pub(crate) fn version_word() -> u64 {
+    u64::from(MAJOR) << 32 | u64::from(MINOR)
+}
+
+/// The event ring's part of a segment.
+pub(crate) fn ring_memory<'a>(words: &'a [AtomicU64], layout: &Layout) -> RingMemory<'a> {
+    RingMemory {
+        head: &words[field!(ring_head)],
+        backed: &words[field!(ring_backed)],
+        slots: &words[layout.ring_words()],
+    }
+}
+
+/// The heat table's part of a segment.
+pub(crate) fn heat_memory<'a>(words: &'a [AtomicU64], layout: &Layout) -> HeatMemory<'a> {
+    HeatMemory {
+        used: &words[field!(heat_used)],
+        keys: &words[layout.key_words()],
+        counters: &words[layout.counter_words()],
+    }
+}
+
+/// The mapping tables' part of a segment.
+pub(crate) fn map_memory<'a>(words: &'a [AtomicU64], layout: &Layout) -> MapMemory<'a> {
+    MapMemory {
+        version: &words[field!(maps_version)],
+        states: [&words[field!(maps_state)], &words[field!(maps_state) + 1]],
+        tables: [&words[layout.map_words(0)], &words[layout.map_words(1)]],
+        strings_used: &words[field!(strings_used)],
+        names_dropped: &words[field!(names_dropped)],
+        strings: &words[layout.string_words()],
+    }
+}
