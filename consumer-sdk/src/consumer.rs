@@ -125,6 +125,8 @@ pub struct Info {
     pub command: Vec<u8>,
     /// Time since it was started.
     pub age: Duration,
+    /// When it was started, `CLOCK_MONOTONIC` nanoseconds; the times of records are on that clock.
+    pub start_ns: u64,
     /// When it was started, since 1970.
     pub started: Duration,
     /// Length of an epoch.
@@ -329,6 +331,7 @@ impl Consumer {
             uid: fixed.uid,
             command: fixed.command[..command_len].to_vec(),
             age: Duration::from_nanos(age_ns),
+            start_ns: fixed.start_monotonic_ns,
             started: Duration::from_nanos(fixed.start_realtime_ns),
             interval: Duration::from_nanos(fixed.interval_ns),
             track: Track::from_bits(fixed.track),

@@ -120,6 +120,7 @@ impl Layout {
             ("counters_offset", header.counters_offset, layout.counters),
             ("maps_offset", header.maps_offset, layout.maps),
             ("strings_offset", header.strings_offset, layout.strings),
+            ("string_bytes", header.string_bytes, layout.string_bytes),
             ("file_len", header.file_len, layout.len),
         ];
         for (field, value, expected) in offsets {

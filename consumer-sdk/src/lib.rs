@@ -23,7 +23,7 @@
 //! segment is documented byte by byte in `ABI.md`.
 
 // The model-checking build replaces the atomics, so only the parts written over them are built.
-#![cfg_attr(all(test, loom), allow(dead_code, unused_imports))]
+#![cfg_attr(all(test, loom), allow(dead_code, unused_imports, unused_macros))]
 
 #[cfg(not(all(test, loom)))]
 mod consumer;

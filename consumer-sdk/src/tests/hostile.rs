@@ -1,0 +1,224 @@
+//! Segments that lie: every one is refused or read without a panic.
+
+use super::{drain, path_of, small, unique_name, write};
+use crate::wire::field;
+use crate::{AttachError, Consumer, Kind, MappingEntry, SegmentWriter};
+use proptest::prelude::*;
+use std::fs;
+use std::os::unix::fs::{OpenOptionsExt, symlink};
+use std::path::PathBuf;
+
+/// A file in /dev/shm that goes away with the test.
+struct Fake(PathBuf);
+
+impl Fake {
+    fn new(bytes: &[u8]) -> Self {
+        let path = path_of(&unique_name());
+        let mut file = fs::OpenOptions::new()
+            .mode(0o600)
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .unwrap();
+        std::io::Write::write_all(&mut file, bytes).unwrap();
+        Self(path)
+    }
+
+    fn open(&self) -> Result<Consumer, AttachError> {
+        Consumer::open(&self.0)
+    }
+}
+
+impl Drop for Fake {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// The bytes of a small segment with something of everything in it.
+fn valid() -> Vec<u8> {
+    let name = unique_name();
+    let mut config = small(64);
+    (config.heat_pages, config.map_entries, config.string_bytes) = (4, 8, 4096);
+    let mut writer = SegmentWriter::create_named(&config, &name).unwrap();
+    for page in 0..100 {
+        write(&mut writer, page << 12, Kind::Write, 1);
+    }
+    let entry = MappingEntry {
+        start: 0,
+        end: 4096,
+        offset: 0,
+        prot: 3,
+        name: "/bin/true",
+    };
+    writer.publish_mappings([entry].into_iter());
+    fs::read(path_of(&name)).unwrap()
+}
+
+fn with_word(index: usize, value: u64) -> Vec<u8> {
+    let mut bytes = valid();
+    bytes[index * 8..index * 8 + 8].copy_from_slice(&value.to_le_bytes());
+    bytes
+}
+
+/// Uses everything a consumer can do.
+fn exercise(mut consumer: Consumer) {
+    for _ in 0..200 {
+        if consumer.next().is_none() {
+            break;
+        }
+    }
+    let _ = (consumer.hottest(3), consumer.mappings(), consumer.status());
+    let info = consumer.info();
+    let _ = (info.command_line(), info.events());
+    consumer.rewind();
+    consumer.skip_to_now();
+}
+
+#[test]
+fn the_unchanged_copy_is_accepted() {
+    let fake = Fake::new(&valid());
+    let mut consumer = fake.open().unwrap();
+    let (events, lost) = drain(&mut consumer);
+    assert_eq!((events.len(), lost), (64, 0));
+    exercise(consumer);
+}
+
+#[test]
+fn a_truncated_file_is_refused() {
+    let bytes = valid();
+    for len in [0, 1, 4095] {
+        let error = Fake::new(&bytes[..len]).open().unwrap_err();
+        assert!(
+            matches!(error, AttachError::NotReady { .. }),
+            "{len}: {error}"
+        );
+    }
+    for len in [4096, bytes.len() - 4096, bytes.len() - 1] {
+        let error = Fake::new(&bytes[..len]).open().unwrap_err();
+        assert!(
+            matches!(
+                error,
+                AttachError::Layout {
+                    field: "file_len",
+                    ..
+                }
+            ),
+            "{len}: {error}"
+        );
+    }
+}
+
+#[test]
+fn a_wrong_magic_and_a_wrong_version_are_refused() {
+    let error = Fake::new(&with_word(field!(magic), 17)).open().unwrap_err();
+    assert!(
+        matches!(error, AttachError::Magic { magic: 17, .. }),
+        "{error}"
+    );
+    let error = Fake::new(&with_word(field!(version), 2 << 32))
+        .open()
+        .unwrap_err();
+    assert!(
+        matches!(error, AttachError::Version { found: 2, .. }),
+        "{error}"
+    );
+    let error = Fake::new(&with_word(field!(version), 0))
+        .open()
+        .unwrap_err();
+    assert!(matches!(error, AttachError::NotReady { .. }), "{error}");
+    // A later minor version only adds.
+    Fake::new(&with_word(field!(version), 1 << 32 | 9))
+        .open()
+        .unwrap();
+}
+
+#[test]
+fn offsets_and_sizes_out_of_range_are_refused() {
+    let fields = [
+        field!(file_len),
+        field!(page_size),
+        field!(ring_offset),
+        field!(ring_records),
+        field!(keys_offset),
+        field!(counters_offset),
+        field!(heat_pages),
+        field!(maps_offset),
+        field!(map_entries),
+        field!(strings_offset),
+        field!(string_bytes),
+    ];
+    for index in fields {
+        for value in [0, 1, 4097, 1 << 20, 1 << 40, u64::MAX] {
+            let error = Fake::new(&with_word(index, value)).open().unwrap_err();
+            assert!(
+                matches!(error, AttachError::Layout { .. }),
+                "word {index}: {error}"
+            );
+        }
+    }
+}
+
+#[test]
+fn counts_out_of_range_do_no_harm() {
+    let fields = [
+        field!(ring_head),
+        field!(ring_backed),
+        field!(heat_used),
+        field!(epoch),
+        field!(end),
+        field!(maps_version),
+        field!(maps_state),
+        field!(strings_used),
+        field!(totals),
+    ];
+    for index in fields {
+        for value in [0, 1, 65, 1 << 31, 1 << 63, u64::MAX] {
+            exercise(Fake::new(&with_word(index, value)).open().unwrap());
+        }
+    }
+}
+
+#[test]
+fn links_and_files_that_others_can_write_are_refused() {
+    let fake = Fake::new(&valid());
+    let link = Fake(path_of(&unique_name()));
+    symlink(&fake.0, &link.0).unwrap();
+    assert!(matches!(link.open().unwrap_err(), AttachError::Open { .. }));
+    fs::set_permissions(&fake.0, std::os::unix::fs::PermissionsExt::from_mode(0o622)).unwrap();
+    assert!(matches!(
+        fake.open().unwrap_err(),
+        AttachError::Foreign { .. }
+    ));
+    let absent = Consumer::open(&path_of(&unique_name())).unwrap_err();
+    assert!(matches!(absent, AttachError::NotFound { .. }));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..9000)) {
+        if let Ok(consumer) = Fake::new(&bytes).open() {
+            exercise(consumer);
+        }
+    }
+
+    #[test]
+    fn random_damage_behind_the_identity_never_panics(
+        damage in prop::collection::vec((16usize..30_000, any::<u64>()), 1..200),
+    ) {
+        let mut bytes = valid();
+        for (offset, value) in damage {
+            let end = (offset + 8).min(bytes.len());
+            let start = offset.min(end);
+            bytes[start..end].copy_from_slice(&value.to_le_bytes()[..end - start]);
+        }
+        // The parts' places stay right, so that the damage inside them is reached.
+        let original = valid();
+        for word in 2..18 {
+            bytes[word * 8..word * 8 + 8].copy_from_slice(&original[word * 8..word * 8 + 8]);
+        }
+        exercise(Fake::new(&bytes).open().unwrap());
+    }
+}
