@@ -1,0 +1,363 @@
+//! What was typed: clap's view of the arguments, turned into the configurations.
+
+use super::{
+    Children, Command, DumpConfig, EXIT_FAILURE, Format, LsConfig, RunConfig, SummaryTarget,
+};
+use clap::builder::ValueParser;
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::time::Duration;
+use vmmload_consumer::Track;
+
+/// Limits of KVM's dirty ring: below the lower one it would be full all the time, and 65,536 entries
+/// are the most that KVM allows.
+const BUFFER_RANGE: std::ops::RangeInclusive<u32> = 1024..=65_536;
+
+/// Runs an unmodified command in a minimal VM and publishes which memory pages it writes.
+#[derive(Parser)]
+#[command(name = "vmmload", version, after_help = EXAMPLES, subcommand_required = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Typed,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  vmmload run make -j4            run make as always, with its pages watched
+  vmmload ls                      in a second terminal: what is running
+  vmmload dump --follow           the pages, while they are written
+
+vmmload's own failures exit with 125, a command that cannot be executed with 126, one that is
+not found with 127. Otherwise the exit status is the command's.";
+
+#[derive(Subcommand)]
+enum Typed {
+    Run(RunArgs),
+    Ls(LsArgs),
+    Dump(DumpArgs),
+}
+
+/// Wrap a command: same arguments, environment, files and exit status
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  vmmload run python3 script.py --verbose
+  vmmload run -i 1s --summary -- sort -n numbers.txt
+  vmmload run --summary=pages.txt sh -c 'exec ./server'
+
+Everything from COMMAND on belongs to the command.")]
+struct RunArgs {
+    /// Length of an epoch: how often counts are published [example: 250ms, 1s]
+    #[arg(short, long, value_name = "DUR", default_value = "100ms", value_parser = parse_interval)]
+    interval: Duration,
+
+    /// Which accesses to watch: write or none
+    #[arg(long, value_name = "WHAT", default_value = "write", value_parser = parse_track)]
+    track: Track,
+
+    /// Dirty-ring entries of each vCPU: a power of two from 1024 to 65536
+    #[arg(long, value_name = "N", default_value = "65536", value_parser = parse_buffer)]
+    buffer: u32,
+
+    /// Wrap the processes that the command starts, or let them run natively
+    #[arg(long, value_enum, value_name = "HOW", default_value = "follow")]
+    children: Children,
+
+    /// At exit, report pages and events by mapping, to standard error or to FILE
+    #[arg(
+        long,
+        value_name = "FILE",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "",
+        value_parser = ValueParser::os_string()
+    )]
+    summary: Option<OsString>,
+
+    /// The command and its arguments
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        value_names = ["COMMAND", "ARG"],
+        num_args = 1..,
+        value_parser = ValueParser::os_string()
+    )]
+    command: Vec<OsString>,
+}
+
+/// List this user's live segments: pid, command, age, events per second, pages
+#[derive(clap::Args)]
+#[command(after_help = "\
+EVENTS/S is measured while you wait: over two epochs, at least 0.2 and at most 2 seconds.
+PAGES is the number of distinct 4 KiB pages touched since the start.
+
+Examples:
+  vmmload ls
+  vmmload ls --format json")]
+struct LsArgs {
+    /// How to print
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+}
+
+/// Print a segment's mappings and records, one a line
+#[derive(clap::Args)]
+#[command(after_help = "\
+Without --follow, dump prints what is still in the ring and stops.
+
+Examples:
+  vmmload dump                    of the only live process
+  vmmload dump 4711 --follow      until process 4711 ends
+  vmmload dump 4711 --format json | jq 'select(.type == \"page\") | .addr'")]
+struct DumpArgs {
+    /// The process; may be left out when there is only one
+    #[arg(value_name = "PID")]
+    pid: Option<u32>,
+
+    /// Go on until the process ends
+    #[arg(short, long)]
+    follow: bool,
+
+    /// How to print
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+}
+
+/// See [`super::parse`].
+pub(super) fn parse(args: &[OsString]) -> Result<Command, clap::Error> {
+    Ok(match Cli::try_parse_from(args)?.command {
+        Typed::Run(typed) => Command::Run(typed.into()),
+        Typed::Ls(LsArgs { format }) => Command::Ls(LsConfig { format }),
+        Typed::Dump(DumpArgs {
+            pid,
+            follow,
+            format,
+        }) => Command::Dump(DumpConfig {
+            pid,
+            follow,
+            format,
+        }),
+    })
+}
+
+impl From<RunArgs> for RunConfig {
+    fn from(typed: RunArgs) -> Self {
+        let RunArgs {
+            interval,
+            track,
+            buffer,
+            children,
+            summary,
+            command,
+        } = typed;
+        let target = |file: OsString| match file.is_empty() {
+            true => SummaryTarget::Stderr,
+            false => SummaryTarget::File(file.into()),
+        };
+        Self {
+            interval,
+            track,
+            buffer,
+            children,
+            summary: summary.map(target),
+            command,
+        }
+    }
+}
+
+/// Prints what clap has to say, and returns the status to exit with.
+pub(super) fn show(error: &clap::Error) -> i32 {
+    // There is nobody to tell when printing fails.
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            let _ = write!(io::stdout(), "{error}");
+            0
+        }
+        _ => {
+            let _ = write!(io::stderr(), "{}", complaint(error));
+            EXIT_FAILURE
+        }
+    }
+}
+
+/// A usage error in our own form: `vmmload: ` in front, what to do at the end.
+fn complaint(error: &clap::Error) -> String {
+    let text = error.to_string();
+    match text.strip_prefix("error: ") {
+        Some(message) => format!("vmmload: {message}"),
+        // No subcommand at all: clap answers with the help.
+        None => format!("vmmload: no subcommand given; choose one of these:\n\n{text}"),
+    }
+}
+
+fn parse_interval(text: &str) -> Result<Duration, String> {
+    let interval = match text {
+        "0" => Duration::ZERO,
+        _ => humantime::parse_duration(text)
+            .map_err(|error| format!("{error}; write it like 100ms, 1s or 2m"))?,
+    };
+    if interval.is_zero() {
+        return Err(
+            "an interval of zero means re-arming each page at once, which is not available; \
+                    use 1ms or longer"
+                .into(),
+        );
+    }
+    match u64::try_from(interval.as_nanos()) {
+        Ok(_) => Ok(interval),
+        Err(_) => Err("longer than 584 years; use a shorter one".into()),
+    }
+}
+
+fn parse_track(text: &str) -> Result<Track, String> {
+    match text {
+        "write" => Ok(Track::Write),
+        "none" => Ok(Track::None),
+        "readwrite" => Err(
+            "reads are not tracked: harvesting the accessed bits is not available; \
+                            use --track write"
+                .into(),
+        ),
+        _ => Err("not something that can be tracked; use write or none".into()),
+    }
+}
+
+fn parse_buffer(text: &str) -> Result<u32, String> {
+    match text.parse::<u32>() {
+        Ok(entries) if entries.is_power_of_two() && BUFFER_RANGE.contains(&entries) => Ok(entries),
+        _ => Err("use a power of two from 1024 to 65536".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::ffi::OsStringExt;
+
+    fn parse_words(words: &[&str]) -> Result<Command, clap::Error> {
+        let args: Vec<OsString> = words.iter().map(OsString::from).collect();
+        parse(&args)
+    }
+
+    fn run(words: &[&str]) -> RunConfig {
+        let words: Vec<&str> = ["vmmload", "run"].iter().chain(words).copied().collect();
+        match parse_words(&words).unwrap() {
+            Command::Run(config) => config,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn refusal(words: &[&str]) -> String {
+        let words: Vec<&str> = ["vmmload"].iter().chain(words).copied().collect();
+        complaint(&parse_words(&words).unwrap_err())
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_defaults_are_as_documented() {
+        let expected = RunConfig {
+            interval: Duration::from_millis(100),
+            track: Track::Write,
+            buffer: 65_536,
+            children: Children::Follow,
+            summary: None,
+            command: vec!["true".into()],
+        };
+        assert_eq!(run(&["true"]), expected);
+    }
+
+    #[test]
+    fn everything_from_the_command_on_is_verbatim() {
+        let words = [
+            "ls",
+            "-l",
+            "--",
+            "--help",
+            "-i",
+            "5s",
+            "--summary",
+            "-",
+            "",
+            "--",
+            "x",
+        ];
+        assert_eq!(run(&words).command, words);
+        assert_eq!(
+            run(&["--", "-odd", "--", "--x"]).command,
+            ["-odd", "--", "--x"]
+        );
+        assert_eq!(
+            run(&["-i", "1s", "ls", "-i", "2s"]).interval,
+            Duration::from_secs(1)
+        );
+        assert_eq!(run(&["-", "-i"]).command, ["-", "-i"]);
+        assert_eq!(run(&["ls", "--version"]).command, ["ls", "--version"]);
+        assert_eq!(run(&["help", "-h"]).command, ["help", "-h"]);
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf8_survive() {
+        let odd = OsString::from_vec(vec![b'-', 0xff, b'=', 0xfe]);
+        let args = ["vmmload".into(), "run".into(), "cat".into(), odd.clone()];
+        let Command::Run(config) = parse(&args).unwrap() else {
+            panic!()
+        };
+        assert_eq!(config.command[1], odd);
+        let file = OsString::from_vec(b"--summary=a\xff".to_vec());
+        let args = ["vmmload".into(), "run".into(), file, "cat".into()];
+        let Command::Run(config) = parse(&args).unwrap() else {
+            panic!()
+        };
+        let expected = OsString::from_vec(b"a\xff".to_vec());
+        assert_eq!(config.summary, Some(SummaryTarget::File(expected.into())));
+    }
+
+    #[test]
+    fn the_summary_takes_a_file_only_with_an_equals_sign() {
+        let config = run(&["--summary", "ls"]);
+        assert_eq!(
+            (config.summary, config.command),
+            (Some(SummaryTarget::Stderr), vec!["ls".into()])
+        );
+        let config = run(&["--summary=f", "ls"]);
+        assert_eq!(config.summary, Some(SummaryTarget::File("f".into())));
+    }
+
+    #[test]
+    fn refusals_say_what_to_do() {
+        for (words, hint) in [
+            (
+                &["run", "--track", "readwrite", "ls"][..],
+                "use --track write",
+            ),
+            (&["run", "--interval", "0", "ls"], "use 1ms or longer"),
+            (&["run", "--interval", "0s", "ls"], "use 1ms or longer"),
+            (&["run", "--interval", "5", "ls"], "write it like 100ms"),
+            (&["run", "--buffer", "1000", "ls"], "use a power of two"),
+            (&["run", "--buffer", "131072", "ls"], "use a power of two"),
+            (&["run", "--unknown", "ls"], "--help"),
+            (&["run"], "--help"),
+            (&["dump", "abc"], "--help"),
+            (&[], "Usage"),
+        ] {
+            let message = refusal(words);
+            assert!(message.starts_with("vmmload: "), "{message}");
+            assert!(message.contains(hint), "{words:?}: {message}");
+        }
+    }
+
+    #[test]
+    fn usage_errors_exit_125_and_help_exits_0() {
+        let status = |words: &[&str]| show(&parse_words(words).unwrap_err());
+        assert_eq!(status(&["vmmload", "nonsense"]), 125);
+        assert_eq!(status(&["vmmload", "run", "--help"]), 0);
+        assert_eq!(status(&["vmmload", "--version"]), 0);
+    }
+}

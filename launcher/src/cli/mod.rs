@@ -1,0 +1,165 @@
+//! The command line: arguments to configuration, and the subcommands that only read.
+//!
+//! Nothing here knows about VMs. `ls`, `dump` and the summary see a process as any other consumer of
+//! its segment does.
+
+mod args;
+mod dump;
+mod ls;
+mod summary;
+#[cfg(test)]
+mod testing;
+
+pub(crate) use dump::DumpConfig;
+pub(crate) use ls::LsConfig;
+pub(crate) use summary::write_summary;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+use vmmload_consumer::Track;
+
+/// Status of our own failures, as env(1) has it.
+pub(crate) const EXIT_FAILURE: i32 = 125;
+
+/// What `vmmload run` was asked to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RunConfig {
+    /// Length of an epoch, above zero.
+    pub(crate) interval: Duration,
+    /// Which accesses to watch.
+    pub(crate) track: Track,
+    /// Dirty-ring entries of each vCPU: a power of two from 1,024 to 65,536.
+    pub(crate) buffer: u32,
+    /// What happens to processes that the command starts.
+    pub(crate) children: Children,
+    /// Where a summary goes at exit, if anywhere.
+    pub(crate) summary: Option<SummaryTarget>,
+    /// The command and its arguments, byte for byte as typed; never empty.
+    pub(crate) command: Vec<OsString>,
+}
+
+/// What happens to processes that the command starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Children {
+    /// Each is wrapped like its parent.
+    Follow,
+    /// They run natively, unwatched.
+    Native,
+}
+
+/// Where the summary goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum SummaryTarget {
+    /// Standard error.
+    Stderr,
+    /// This file, replaced if it exists.
+    File(PathBuf),
+}
+
+/// How `ls` and `dump` print.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// Aligned columns for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The subcommand and its options.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// Wrap a command.
+    Run(RunConfig),
+    /// List the live segments.
+    Ls(LsConfig),
+    /// Print a segment's records.
+    Dump(DumpConfig),
+}
+
+/// Understands `args`, the whole argument vector with the program's name first.
+///
+/// # Errors
+/// The status to exit with, after the help, the version or a message was printed.
+pub(crate) fn parse(args: &[OsString]) -> Result<Command, i32> {
+    args::parse(args).map_err(|error| args::show(&error))
+}
+
+/// Runs `vmmload ls` and returns its exit status.
+pub(crate) fn run_ls(config: &LsConfig) -> i32 {
+    exit_status(ls::run(config, &mut io::stdout().lock()))
+}
+
+/// Runs `vmmload dump` and returns its exit status.
+pub(crate) fn run_dump(config: &DumpConfig) -> i32 {
+    exit_status(dump::run(
+        config,
+        &mut io::BufWriter::new(io::stdout().lock()),
+    ))
+}
+
+/// Why `ls` or `dump` failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReportError {
+    /// The segment cannot be read.
+    #[error(transparent)]
+    Attach(#[from] vmmload_consumer::AttachError),
+    /// No process was named, and there is none.
+    #[error(
+        "no live segment; start a command with `vmmload run COMMAND`, or name an ended process"
+    )]
+    NoSegment,
+    /// No process was named, and there are several.
+    #[error("several live segments; name one of these processes:{listing}")]
+    Ambiguous {
+        /// One line for each, beginning with a line break.
+        listing: String,
+    },
+    /// The output could not be written.
+    #[error("cannot write to standard output: {0}; check where it goes")]
+    Output(#[from] io::Error),
+}
+
+/// Zero, or the failure's status after its message. A reader that has seen enough, as head(1) does, is
+/// no failure.
+fn exit_status(outcome: Result<(), ReportError>) -> i32 {
+    match outcome {
+        Ok(()) => 0,
+        Err(ReportError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => 0,
+        Err(error) => {
+            complain(&with_causes(&error));
+            EXIT_FAILURE
+        }
+    }
+}
+
+/// The message with its causes in parentheses, so that it still ends with what to do.
+fn with_causes(error: &ReportError) -> String {
+    let mut cause = std::error::Error::source(error);
+    let mut causes = String::new();
+    while let Some(error) = cause {
+        causes.push_str(&format!("{error}: "));
+        cause = error.source();
+    }
+    format!("{causes}{error}")
+}
+
+/// Prints one message of ours to standard error. There is nobody to tell when that fails.
+fn complain(message: &str) {
+    let _ = writeln!(io::stderr(), "vmmload: {message}");
+}
+
+/// An age for people: whole seconds from one second on, milliseconds below.
+fn display_age(age: Duration) -> String {
+    let shown = match age.as_secs() {
+        0 => Duration::from_millis(age.as_millis() as u64),
+        seconds => Duration::from_secs(seconds),
+    };
+    humantime::format_duration(shown).to_string()
+}
+
+/// A string as JSON, quotes included.
+fn json_string(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
