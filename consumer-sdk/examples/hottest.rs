@@ -74,7 +74,9 @@ fn print(events: HashMap<u64, u64>, lost: u64, mappings: &Mappings, n: usize) {
     hottest.sort_unstable_by_key(|&(addr, count)| (std::cmp::Reverse(count), addr));
     println!("{pages} pages touched in the last second, {lost} records lost");
     for (addr, count) in hottest.into_iter().take(n) {
-        let name = mappings.find(addr).map_or("", |mapping| mapping.name.as_str());
+        let name = mappings
+            .find(addr)
+            .map_or("", |mapping| mapping.name.as_str());
         println!("  {addr:#014x}  {count:>8} events  {name}");
     }
 }

@@ -3,6 +3,7 @@
 mod hostile;
 mod ring;
 mod segment;
+mod starved;
 
 use crate::{Consumer, Event, Item, Kind, Method, SegmentConfig, SegmentWriter};
 use std::path::PathBuf;

@@ -118,9 +118,8 @@ fn hint(rows: &[Row]) {
             .collect();
         let paths = paths.join(" ");
         complain(&format!(
-            "{} segments of killed processes are left; read them with `vmmload dump PID`, or remove \
-             them with: rm {paths}",
-            dead.len()
+            "segments of killed processes are left; read them with `vmmload dump PID`, or remove \
+             them with: rm {paths}"
         ));
     }
 }

@@ -117,7 +117,7 @@ pub(crate) enum ReportError {
         listing: String,
     },
     /// The output could not be written.
-    #[error("cannot write to standard output: {0}; check where it goes")]
+    #[error("cannot write to standard output; check where it goes")]
     Output(#[from] io::Error),
 }
 
@@ -134,15 +134,13 @@ fn exit_status(outcome: Result<(), ReportError>) -> i32 {
     }
 }
 
-/// The message with its causes in parentheses, so that it still ends with what to do.
-fn with_causes(error: &ReportError) -> String {
-    let mut cause = std::error::Error::source(error);
-    let mut causes = String::new();
-    while let Some(error) = cause {
-        causes.push_str(&format!("{error}: "));
-        cause = error.source();
-    }
-    format!("{causes}{error}")
+/// The message with its causes in front, so that it still ends with what to do.
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes
+        .map(|cause| format!("{cause}: "))
+        .chain([error.to_string()])
+        .collect()
 }
 
 /// Prints one message of ours to standard error. There is nobody to tell when that fails.
