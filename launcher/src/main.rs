@@ -1,2 +1,55 @@
-//! Runs a command in a minimal VM.
-fn main() {}
+//! vmmload: runs any Linux x86-64 command in a minimal VM and publishes which pages it writes.
+//!
+//! Two paths go through this crate. Control: `process` and `syscalls` turn the program's
+//! exceptions and calls into the host's. Data: `kvm::dirty_ring` and `tracking` turn its stores into
+//! records. `session` is where they meet.
+
+#![no_main]
+
+mod cli;
+mod entry;
+mod guest;
+mod host;
+mod kvm;
+mod machine;
+mod process;
+mod session;
+mod syscalls;
+mod tracking;
+
+use std::ffi::{c_char, c_int};
+
+use entry::Inherited;
+use process::lifecycle::OWN_FAILURE;
+
+/// The C entry point: see [`entry`] for why it is not Rust's.
+///
+/// # Safety
+/// Called by the C library's start-up code, once.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn main(
+    argc: c_int,
+    argv: *const *const c_char,
+    envp: *const *const c_char,
+) -> c_int {
+    // SAFETY: these are the arguments of a C main on Linux.
+    let inherited = unsafe { Inherited::collect(argc, argv, envp) };
+    // One heap for all threads: arenas of their own would only spread over the address space.
+    // SAFETY: called before any other thread exists.
+    unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
+    std::panic::set_hook(Box::new(|panic| {
+        eprintln!("vmmload: internal error: {panic}. Please report this line");
+        // SAFETY: ends the process without running anything of ours.
+        unsafe { libc::_exit(OWN_FAILURE) }
+    }));
+    match cli::parse(&inherited.args) {
+        Ok(cli::Command::Run(config)) => {
+            let error = session::run(config, &inherited);
+            eprintln!("vmmload: {}", cli::with_causes(&error));
+            error.code()
+        }
+        Ok(cli::Command::Ls(config)) => cli::run_ls(&config),
+        Ok(cli::Command::Dump(config)) => cli::run_dump(&config),
+        Err(status) => status,
+    }
+}

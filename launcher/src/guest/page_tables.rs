@@ -1,0 +1,221 @@
+//! The guest's page tables: leaf entries made from the program's mappings, lazily.
+//!
+//! Upper-level entries are only ever added. Leaf entries come and go; their dirty bit outlives
+//! them (the processor ignores a non-present entry), because the harvester asks it whether a page
+//! in the dirty log was really stored to: KVM also logs a page that it merely mapped writable
+//! on a read.
+
+use std::io;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use vm_memory::{Address, GuestAddress};
+
+use super::arena::Arena;
+use super::layout::PAGE;
+use crate::kvm::vm::Vm;
+
+// Bits of an entry: Intel SDM volume 3A, section 4.5, table 4-20.
+const PRESENT: u64 = 1 << 0;
+const WRITABLE: u64 = 1 << 1;
+const USER: u64 = 1 << 2;
+const ACCESSED: u64 = 1 << 5;
+const DIRTY: u64 = 1 << 6;
+const NO_EXECUTE: u64 = 1 << 63;
+const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+
+/// Bytes that one leaf table maps.
+pub(crate) const LEAF_SPAN: u64 = 512 * PAGE;
+
+/// What a leaf entry allows. Presence implies reading, as on the processor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Access {
+    /// Stores are allowed.
+    pub write: bool,
+    /// Instruction fetches are allowed.
+    pub execute: bool,
+}
+
+impl Access {
+    fn bits(self) -> u64 {
+        let write = if self.write { WRITABLE } else { 0 };
+        let execute = if self.execute { 0 } else { NO_EXECUTE };
+        write | execute
+    }
+}
+
+/// The tables of one address space.
+pub(crate) struct PageTables {
+    arena: Box<Arena>,
+    root: GuestAddress,
+    /// Held while tables are added, so that two faults never add the same one twice.
+    grow: Mutex<()>,
+    /// Leaf entries start out dirty: nobody will ask.
+    preset_dirty: bool,
+}
+
+impl PageTables {
+    /// Empty tables in a fresh arena. `tracked`: whether anybody will ask for dirty bits.
+    ///
+    /// # Errors
+    /// As [`Arena::allocate`].
+    pub(crate) fn new(vm: &Vm, tracked: bool) -> io::Result<Self> {
+        let arena = Arena::new();
+        let root = arena.allocate(vm)?;
+        Ok(Self { arena, root, grow: Mutex::new(()), preset_dirty: !tracked })
+    }
+
+    /// Guest-physical address of the top-level table, for CR3.
+    pub(crate) fn root(&self) -> GuestAddress {
+        self.root
+    }
+
+    /// The memory behind the tables, for system pages.
+    pub(crate) fn arena(&self) -> &Arena {
+        &self.arena
+    }
+
+    fn entry(&self, table: GuestAddress, va: u64, level: u32) -> &AtomicU64 {
+        let index = (va >> (12 + 9 * level)) & 511;
+        self.arena.word(table.unchecked_add(8 * index))
+    }
+
+    /// The leaf table of `va`, or the level (1 to 3) at which the walk ended.
+    fn walk(&self, va: u64) -> Result<GuestAddress, u32> {
+        let mut table = self.root;
+        for level in (1..=3).rev() {
+            // Pairs with the Release store in `grow_to`: a table is seen only once it is zeroed.
+            match self.entry(table, va, level).load(Ordering::Acquire) {
+                e if e & PRESENT == 0 => return Err(level),
+                e => table = GuestAddress(e & ADDRESS),
+            }
+        }
+        Ok(table)
+    }
+
+    fn grow_to(&self, vm: &Vm, va: u64) -> io::Result<GuestAddress> {
+        let _guard = self.grow.lock().unwrap_or_else(|e| e.into_inner());
+        let mut table = self.root;
+        for level in (1..=3).rev() {
+            let entry = self.entry(table, va, level);
+            let mut value = entry.load(Ordering::Acquire);
+            if value & PRESENT == 0 {
+                // Upper levels allow everything; the leaves decide.
+                let next = self.arena.allocate(vm)?;
+                value = next.raw_value() | PRESENT | WRITABLE | USER | ACCESSED;
+                entry.store(value, Ordering::Release);
+            }
+            table = GuestAddress(value & ADDRESS);
+        }
+        Ok(table)
+    }
+
+    /// Makes leaf entries for the pages `[start, end)`, which lie in one leaf table's span, with
+    /// `start` at guest-physical `gpa`. Present entries are brought up to date.
+    ///
+    /// # Errors
+    /// As [`Arena::allocate`], for the tables.
+    pub(crate) fn fill(
+        &self,
+        vm: &Vm,
+        start: u64,
+        end: u64,
+        gpa: GuestAddress,
+        access: Access,
+    ) -> io::Result<()> {
+        debug_assert_eq!(start / LEAF_SPAN, (end - 1) / LEAF_SPAN);
+        let table = match self.walk(start) {
+            Ok(table) => table,
+            Err(_) => self.grow_to(vm, start)?,
+        };
+        let mut bits = PRESENT | USER | ACCESSED | access.bits();
+        bits |= if self.preset_dirty { DIRTY } else { 0 };
+        for (i, va) in (start..end).step_by(PAGE as usize).enumerate() {
+            let value = bits | gpa.unchecked_add(i as u64 * PAGE).raw_value();
+            let entry = self.entry(table, va, 0);
+            let mut old = entry.load(Ordering::Relaxed);
+            // The processor may set the dirty bit at any moment: it must not get lost.
+            while old & !DIRTY != value & !DIRTY {
+                let new = value | (old & DIRTY);
+                match entry.compare_exchange_weak(old, new, Ordering::Release, Ordering::Relaxed) {
+                    Ok(_) => break,
+                    Err(now) => old = now,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes supervisor (or, with `user`, executable user) entries for one system page.
+    ///
+    /// # Errors
+    /// As [`Arena::allocate`].
+    pub(crate) fn map_system(&self, vm: &Vm, va: u64, user: bool) -> io::Result<GuestAddress> {
+        let table = self.grow_to(vm, va)?;
+        let frame = {
+            let _guard = self.grow.lock().unwrap_or_else(|e| e.into_inner());
+            self.arena.allocate(vm)?
+        };
+        let bits = PRESENT | ACCESSED | DIRTY | if user { USER } else { WRITABLE };
+        self.entry(table, va, 0).store(frame.raw_value() | bits, Ordering::Release);
+        Ok(frame)
+    }
+
+    /// Calls `f` with every existing leaf entry of the pages in `[start, end)`.
+    fn for_each(&self, start: u64, end: u64, mut f: impl FnMut(&AtomicU64)) {
+        let mut va = start;
+        while va < end {
+            match self.walk(va) {
+                Ok(table) => {
+                    let stop = end.min((va | (LEAF_SPAN - 1)) + 1);
+                    for page in (va..stop).step_by(PAGE as usize) {
+                        f(self.entry(table, page, 0));
+                    }
+                    va = stop;
+                }
+                Err(level) => {
+                    let span = 1u64 << (12 + 9 * level);
+                    va = (va | (span - 1)) + 1;
+                }
+            }
+        }
+    }
+
+    /// Takes the pages `[start, end)` away from the guest. Only what the host's MMU notifiers do
+    /// afterwards makes it final: the caller makes the host call next.
+    pub(crate) fn clear(&self, start: u64, end: u64) {
+        self.for_each(start, end, |entry| {
+            if entry.load(Ordering::Relaxed) != 0 {
+                entry.fetch_and(DIRTY, Ordering::AcqRel);
+            }
+        });
+    }
+
+    /// Brings the present entries of `[start, end)` to `access`. See [`PageTables::clear`] for what
+    /// makes a restriction final.
+    pub(crate) fn protect(&self, start: u64, end: u64, access: Access) {
+        let rights = access.bits();
+        self.for_each(start, end, |entry| {
+            let mut old = entry.load(Ordering::Relaxed);
+            while old & PRESENT != 0 {
+                let new = (old & !(WRITABLE | NO_EXECUTE)) | rights;
+                match entry.compare_exchange_weak(old, new, Ordering::AcqRel, Ordering::Relaxed) {
+                    Ok(_) => break,
+                    Err(now) => old = now,
+                }
+            }
+        });
+    }
+
+    /// Whether the page at `va` was stored to since this was last asked.
+    pub(crate) fn take_dirty(&self, va: u64) -> bool {
+        match self.walk(va) {
+            Ok(table) => {
+                let entry = self.entry(table, va, 0);
+                entry.load(Ordering::Acquire) & DIRTY != 0
+                    && entry.fetch_and(!DIRTY, Ordering::AcqRel) & DIRTY != 0
+            }
+            Err(_) => false,
+        }
+    }
+}

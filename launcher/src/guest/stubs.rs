@@ -1,0 +1,60 @@
+//! The few instructions of ours that the guest executes.
+
+use super::layout::{PORT_EXCEPTION, PORT_SYSCALL};
+
+/// Offset of the system-call entry in the stub page (MSR_LSTAR points there): `out` to
+/// [`PORT_SYSCALL`].
+pub(crate) const SYSCALL_ENTRY: u64 = 0;
+/// Offset of the `sysretq` that goes back to ring 3, where the entry was in ring 0.
+pub(crate) const SYSCALL_RETURN: u64 = 2;
+/// Offset of the probe guest's only instruction, a `syscall`.
+pub(crate) const PROBE: u64 = 16;
+
+/// Contents of the stub page up to the last instruction.
+pub(crate) const SYSCALL_PAGE: [u8; 18] = [
+    0xe6, PORT_SYSCALL as u8, // out PORT_SYSCALL, al
+    0x48, 0x0f, 0x07, // sysretq
+    0x0f, 0x0b, 0, 0, 0, 0, 0, 0, 0, 0, 0, // ud2: nothing comes here
+    0x0f, 0x05, // syscall
+];
+
+/// Bytes from one exception stub to the next.
+pub(crate) const EXCEPTION_STRIDE: u64 = 16;
+
+/// Vectors that push an error code (Intel SDM volume 3A, table 6-1).
+const fn pushes_error(vector: u8) -> bool {
+    matches!(vector, 8 | 10..=14 | 17 | 21 | 29 | 30)
+}
+
+/// The stub for one exception: leaves `vector, error, rip, cs, rflags, rsp, ss` on the stack and
+/// exits. It is never resumed: the run loop sets the whole state.
+pub(crate) fn exception(vector: u8) -> [u8; EXCEPTION_STRIDE as usize] {
+    let mut code = [0x90; EXCEPTION_STRIDE as usize];
+    let push_error: &[u8] = if pushes_error(vector) { &[] } else { &[0x6a, 0] };
+    let rest = [0x6a, vector, 0xe6, PORT_EXCEPTION as u8, 0x0f, 0x0b];
+    code[..push_error.len()].copy_from_slice(push_error);
+    code[push_error.len()..][..rest.len()].copy_from_slice(&rest);
+    code
+}
+
+/// Words that an exception leaves on the ring-0 stack, from the lowest address up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ExceptionFrame {
+    /// Exception number.
+    pub vector: u64,
+    /// Error code, 0 where the exception has none.
+    pub error: u64,
+    /// Where it happened (faults) or the next instruction (traps).
+    pub rip: u64,
+    /// Code segment: its lowest two bits are the ring.
+    pub cs: u64,
+    /// Flags.
+    pub rflags: u64,
+    /// Stack pointer.
+    pub rsp: u64,
+    /// Stack segment.
+    pub ss: u64,
+}
+
+/// Number of words in an [`ExceptionFrame`].
+pub(crate) const EXCEPTION_WORDS: u64 = 7;

@@ -1,0 +1,8 @@
+//! What the launcher does on the host on its own behalf: descriptors, raw calls, guest memory.
+
+pub(crate) mod descriptors;
+pub(crate) mod guest_memory;
+pub(crate) mod process_view;
+pub(crate) mod relay;
+pub(crate) mod signals;
+pub(crate) mod threads;

@@ -1,0 +1,6 @@
+//! The sole user of `/dev/kvm`: capabilities, the VM, its vCPUs and their dirty rings.
+
+pub(crate) mod caps;
+pub(crate) mod dirty_ring;
+pub(crate) mod vcpu;
+pub(crate) mod vm;

@@ -1,0 +1,82 @@
+//! The parts of the VM that all threads of a process share, for the life of the process.
+
+use std::io;
+use std::os::raw::c_void;
+use std::sync::OnceLock;
+
+use kvm_ioctls::Kvm;
+
+use crate::guest::boot::{self, CpuFeatures};
+use crate::guest::chunks::Chunks;
+use crate::guest::layout::PAGE;
+use crate::guest::page_tables::PageTables;
+use crate::kvm::caps::Caps;
+use crate::kvm::vcpu::{SyscallEntry, host_xcr0};
+use crate::kvm::vm::{CreateVmError, Vm};
+
+/// VM, page tables and chunks. Made once and never dropped.
+pub(crate) struct Machine {
+    /// The VM.
+    pub vm: Vm,
+    /// The guest's page tables.
+    pub tables: PageTables,
+    /// Which host memory has a memory slot.
+    pub chunks: Chunks,
+    /// What the guest's processor has.
+    pub cpu: CpuFeatures,
+    /// Address of the stub page, reserved on the host so that no mapping lands on it.
+    pub stub_page: u64,
+    /// How system calls arrive, once the probe has run.
+    pub entry: OnceLock<SyscallEntry>,
+}
+
+fn setup_failed(what: &'static str) -> impl FnOnce(io::Error) -> CreateVmError {
+    move |source| CreateVmError::Kvm {
+        what,
+        source,
+        remedy: "Check the memory limits (ulimit -v) and the kernel log (dmesg)",
+    }
+}
+
+impl Machine {
+    /// Makes the VM with everything that does not depend on the program.
+    ///
+    /// # Errors
+    /// See [`CreateVmError`].
+    pub(crate) fn create(
+        kvm: &Kvm,
+        caps: Caps,
+        ring_entries: u32,
+    ) -> Result<&'static Self, CreateVmError> {
+        let vm = Vm::create(kvm, caps, ring_entries)?;
+        let cpu = CpuFeatures::of(vm.cpuid(), host_xcr0());
+        let tables =
+            PageTables::new(&vm, ring_entries > 0).map_err(setup_failed("the guest's memory"))?;
+        let stub_page = reserve_page().map_err(setup_failed("reserving the stub page"))?;
+        boot::write_shared(&vm, &tables, stub_page).map_err(setup_failed("the guest's tables"))?;
+        let chunks = Chunks::new(cpu.physical_bits);
+        Ok(Box::leak(Box::new(Self {
+            vm,
+            tables,
+            chunks,
+            cpu,
+            stub_page,
+            entry: OnceLock::new(),
+        })))
+    }
+}
+
+fn reserve_page() -> io::Result<u64> {
+    // SAFETY: a fresh, inaccessible mapping at an address of the kernel's choice.
+    let page: *mut c_void = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            PAGE as usize,
+            libc::PROT_NONE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+            -1,
+            0,
+        )
+    };
+    if page == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(page as u64) }
+}

@@ -1,0 +1,76 @@
+//! How the process ends. Whatever the way, the last epoch is published first.
+
+use std::sync::atomic::Ordering;
+
+use vmmload_consumer::End;
+
+use super::state::Process;
+use super::thread::GuestThread;
+use crate::cli;
+use crate::host::relay;
+use crate::host::signals as host;
+
+/// Exit status of vmmload's own failures, as env(1) has it.
+pub(crate) const OWN_FAILURE: i32 = 125;
+
+/// Ends the process with `status`, all threads at once.
+pub(crate) fn exit_process(process: &Process, status: i32) -> ! {
+    host::set_mask(u64::MAX);
+    finish(process, End::Exited(status as u8));
+    exit_now(status)
+}
+
+/// Ends the process by the signal that ended the program.
+pub(crate) fn die_by_signal(process: &Process, signal: i32) -> ! {
+    host::set_mask(u64::MAX);
+    finish(process, End::Signaled(signal as u8));
+    host::set_default(signal);
+    host::raise(signal);
+    host::set_mask(!super::signals::bit(signal));
+    // Only an ancestor of all processes survives that.
+    exit_now(128 + signal)
+}
+
+/// Ends the process because vmmload itself cannot go on.
+pub(crate) fn internal_error(process: &Process, what: &str) -> ! {
+    eprintln!("vmmload: internal error: {what}. Please report this line");
+    exit_process(process, OWN_FAILURE)
+}
+
+fn exit_now(status: i32) -> ! {
+    loop {
+        // SAFETY: ends the process; nothing of ours runs afterwards.
+        unsafe { relay::raw(libc::SYS_exit_group, [status as u64, 0, 0, 0, 0, 0]) };
+    }
+}
+
+fn finish(process: &Process, end: End) {
+    // Whoever comes second waits here until the first has ended the process.
+    process.tracker.finish(process, end, |consumer| {
+        let Some(target) = &process.config.summary else { return };
+        if let Err(e) = cli::write_summary(consumer, process.started.elapsed(), target) {
+            eprintln!("vmmload: the summary cannot be written: {e}. Check the file given to --summary");
+        }
+    });
+}
+
+/// Ends one guest thread, from its own host thread, which must end right after.
+/// Returns only if it is not the last one.
+pub(crate) fn end_thread(thread: GuestThread, status: i32) {
+    let process = thread.process;
+    host::set_mask(u64::MAX);
+    host::Pending::detach();
+    let leader = thread.is_leader;
+    if leader {
+        process.leader_status().store(status, Ordering::Release);
+    }
+    thread.release_vcpu();
+    if process.thread_ended() {
+        exit_process(process, process.leader_status().load(Ordering::Acquire));
+    }
+    if leader {
+        // The first thread's stack is the launcher's own: end here, keeping the process.
+        // SAFETY: ends this thread only; its vCPU is returned and its state detached.
+        unsafe { relay::raw(libc::SYS_exit, [status as u64, 0, 0, 0, 0, 0]) };
+    }
+}

@@ -1,0 +1,257 @@
+//! The table of the program's mappings: the truth about what the guest may touch.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use rangemap::RangeMap;
+
+/// Access rights of a mapping, as mmap(2) takes them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Prot(u8);
+
+impl Prot {
+    /// PROT_READ, PROT_WRITE and PROT_EXEC of `prot`; other bits mean nothing to the guest.
+    pub(crate) fn from_bits(prot: u64) -> Self {
+        Self((prot & 7) as u8)
+    }
+
+    /// The bits as mmap(2) takes them.
+    pub(crate) fn bits(self) -> u32 {
+        self.0.into()
+    }
+
+    /// Whether anything is allowed: on x86, writing or executing implies reading.
+    pub(crate) fn readable(self) -> bool {
+        self.0 != 0
+    }
+
+    /// Whether stores are allowed.
+    pub(crate) fn writable(self) -> bool {
+        self.0 & libc::PROT_WRITE as u8 != 0
+    }
+
+    /// Whether instruction fetches are allowed.
+    pub(crate) fn executable(self) -> bool {
+        self.0 & libc::PROT_EXEC as u8 != 0
+    }
+}
+
+/// What lies behind a mapping.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Backing {
+    /// Anonymous memory.
+    Anonymous,
+    /// What brk(2) moves the end of.
+    Heap,
+    /// The first thread's stack.
+    Stack,
+    /// Pages of the kernel's own, such as `[vdso]`.
+    Special(Arc<str>),
+    /// A file, or a device. `bias` is the file offset minus the address, which stays the same
+    /// for every part of a mapping.
+    File {
+        /// As /proc/PID/fd showed it when it was mapped.
+        path: Arc<str>,
+        /// Offset minus address, modulo 2^64.
+        bias: u64,
+    },
+    /// A System V segment.
+    Segment {
+        /// Its identifier.
+        id: i32,
+        /// Where it was attached.
+        base: u64,
+    },
+}
+
+/// One mapping. Neighbours that are equal are one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mapping {
+    /// What the program may do there.
+    pub prot: Prot,
+    /// Changes are seen by others.
+    pub shared: bool,
+    /// MAP_GROWSDOWN.
+    pub grows_down: bool,
+    /// What lies behind it.
+    pub backing: Backing,
+}
+
+impl Mapping {
+    /// A private anonymous mapping.
+    pub(crate) fn anonymous(prot: Prot) -> Self {
+        Self { prot, shared: false, grows_down: false, backing: Backing::Anonymous }
+    }
+
+    /// The name as /proc/PID/maps shows it; empty for anonymous memory.
+    pub(crate) fn name(&self) -> &str {
+        match &self.backing {
+            Backing::Anonymous => "",
+            Backing::Heap => "[heap]",
+            Backing::Stack => "[stack]",
+            Backing::Special(name) | Backing::File { path: name, .. } => name,
+            Backing::Segment { .. } => "[sysv shared memory]",
+        }
+    }
+
+    /// The offset in the file at address `start`; 0 where there is no file.
+    pub(crate) fn offset_at(&self, start: u64) -> u64 {
+        match self.backing {
+            Backing::File { bias, .. } => start.wrapping_add(bias),
+            _ => 0,
+        }
+    }
+
+    /// Whether the host may be unable to provide a page of it (past the end of a file).
+    pub(crate) fn may_fail(&self) -> bool {
+        matches!(self.backing, Backing::File { .. })
+    }
+
+    /// The same mapping after its bytes have moved up by `distance` (modulo 2^64).
+    pub(crate) fn moved(&self, distance: u64) -> Self {
+        let mut moved = self.clone();
+        if let Backing::File { bias, .. } = &mut moved.backing {
+            *bias = bias.wrapping_sub(distance);
+        }
+        if let Backing::Segment { base, .. } = &mut moved.backing {
+            *base = base.wrapping_add(distance);
+        }
+        moved
+    }
+}
+
+/// A mapping with its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Piece {
+    /// Page-aligned addresses.
+    pub range: Range<u64>,
+    /// What is there.
+    pub mapping: Mapping,
+}
+
+/// All mappings of the program. The launcher's own are not in it.
+#[derive(Debug, Default)]
+pub(crate) struct Mappings {
+    map: RangeMap<u64, Mapping>,
+    generation: u64,
+}
+
+impl Mappings {
+    /// Counts every change, so that a reader knows whether to look again.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Replaces whatever is at `range`.
+    pub(crate) fn insert(&mut self, range: Range<u64>, mapping: Mapping) {
+        if !range.is_empty() {
+            self.generation += 1;
+            self.map.insert(range, mapping);
+        }
+    }
+
+    /// Removes whatever is at `range`.
+    pub(crate) fn remove(&mut self, range: Range<u64>) {
+        if !range.is_empty() {
+            self.generation += 1;
+            self.map.remove(range);
+        }
+    }
+
+    /// The mapping at `addr`.
+    pub(crate) fn at(&self, addr: u64) -> Option<(&Range<u64>, &Mapping)> {
+        self.map.get_key_value(&addr)
+    }
+
+    /// The first mapping that begins above `addr`.
+    pub(crate) fn above(&self, addr: u64) -> Option<(&Range<u64>, &Mapping)> {
+        self.map.overlapping(addr..u64::MAX).find(|(range, _)| range.start > addr)
+    }
+
+    /// The mappings within `range`, cut to it, in order.
+    pub(crate) fn pieces(&self, range: Range<u64>) -> Vec<Piece> {
+        self.map
+            .overlapping(&range)
+            .map(|(r, mapping)| Piece {
+                range: r.start.max(range.start)..r.end.min(range.end),
+                mapping: mapping.clone(),
+            })
+            .collect()
+    }
+
+    /// The parts of `range` that are mapped, joined where only the kind of mapping differs.
+    pub(crate) fn mapped(&self, range: Range<u64>) -> Vec<Range<u64>> {
+        let mut joined: Vec<Range<u64>> = Vec::new();
+        for (r, _) in self.map.overlapping(&range) {
+            let part = r.start.max(range.start)..r.end.min(range.end);
+            match joined.last_mut() {
+                Some(last) if last.end == part.start => last.end = part.end,
+                _ => joined.push(part),
+            }
+        }
+        joined
+    }
+
+    /// The parts of `range` that are not mapped.
+    pub(crate) fn gaps(&self, range: Range<u64>) -> Vec<Range<u64>> {
+        self.map.gaps(&range).collect()
+    }
+
+    /// Every mapping, in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Range<u64>, &Mapping)> {
+        self.map.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RW: u64 = (libc::PROT_READ | libc::PROT_WRITE) as u64;
+
+    fn anonymous(prot: u64) -> Mapping {
+        Mapping::anonymous(Prot::from_bits(prot))
+    }
+
+    #[test]
+    fn neighbours_that_are_equal_are_one_mapping() {
+        let mut table = Mappings::default();
+        table.insert(0x1000..0x2000, anonymous(RW));
+        table.insert(0x2000..0x3000, anonymous(RW));
+        assert_eq!(table.at(0x2fff).unwrap().0, &(0x1000..0x3000));
+    }
+
+    #[test]
+    fn a_file_mapping_keeps_its_offset_when_its_middle_is_removed() {
+        let file = Mapping {
+            prot: Prot::from_bits(RW),
+            shared: false,
+            grows_down: false,
+            backing: Backing::File { path: "/f".into(), bias: 0u64.wrapping_sub(0x10000) },
+        };
+        let mut table = Mappings::default();
+        table.insert(0x10000..0x14000, file);
+        table.remove(0x11000..0x12000);
+        let (range, mapping) = table.at(0x12000).unwrap();
+        assert_eq!(mapping.offset_at(range.start), 0x2000);
+        assert_eq!(mapping.moved(0x8000).offset_at(range.start + 0x8000), 0x2000);
+    }
+
+    #[test]
+    fn parts_of_a_range_are_cut_joined_and_complemented() {
+        let mut table = Mappings::default();
+        table.insert(0x1000..0x3000, anonymous(RW));
+        table.insert(0x3000..0x4000, anonymous(1));
+        table.insert(0x6000..0x7000, anonymous(1));
+        assert_eq!(table.mapped(0x2000..0x8000), vec![0x2000..0x4000, 0x6000..0x7000]);
+        assert_eq!(table.gaps(0x2000..0x8000), vec![0x4000..0x6000, 0x7000..0x8000]);
+        assert_eq!(table.pieces(0x2000..0x3800).len(), 2);
+        assert_eq!(table.above(0x4000).unwrap().0.start, 0x6000);
+    }
+
+    #[test]
+    fn writing_implies_reading_and_no_right_at_all_is_none() {
+        assert!(Prot::from_bits(libc::PROT_WRITE as u64).readable());
+        assert!(!Prot::from_bits(libc::PROT_NONE as u64).readable());
+    }
+}

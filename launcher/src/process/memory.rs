@@ -1,0 +1,312 @@
+//! The program's memory: the table of its mappings, and the guest entries made from it.
+//!
+//! Rights are taken away in this order: leaf entries first, then the host call, whose MMU notifier
+//! flushes every vCPU, then the table. Rights are granted in the opposite order. The table's lock is
+//! held for writing throughout, and for reading while a fault fills entries, so no entry ever
+//! outlives its mapping.
+
+use std::io;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use super::mappings::{Backing, Mapping, Mappings, Prot};
+use crate::guest::layout::{PAGE, USER_END};
+use crate::guest::page_tables::{Access, LEAF_SPAN};
+use crate::host::relay;
+use crate::machine::Machine;
+
+// Page-fault error code: Intel SDM volume 3A, section 4.7.
+const ERROR_WRITE: u64 = 1 << 1;
+const ERROR_RESERVED: u64 = 1 << 3;
+const ERROR_FETCH: u64 = 1 << 4;
+
+/// Why an access cannot be allowed, as a signal says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Denied {
+    /// SIGSEGV, SEGV_MAPERR: nothing is mapped there.
+    NotMapped,
+    /// SIGSEGV, SEGV_ACCERR: the mapping does not allow it.
+    Rights,
+    /// SIGBUS, BUS_ADRERR: there is no page behind the mapping.
+    NoPage,
+    /// SIGBUS, BUS_MCEERR_AR: the memory is broken.
+    Poisoned,
+    /// The entry itself is malformed: the launcher's own fault.
+    Malformed,
+}
+
+/// How a fault is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Care {
+    /// All pages of the mapping around the address are offered at once.
+    Around,
+    /// One page, after the host has proved that it can provide it.
+    OnePage,
+}
+
+/// Where brk(2) stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Break {
+    /// Lowest value.
+    pub start: u64,
+    /// Present value, not necessarily page-aligned.
+    pub end: u64,
+}
+
+/// The program's memory. One for the process, shared by its threads.
+pub(crate) struct Memory {
+    machine: &'static Machine,
+    table: RwLock<Mappings>,
+    heap: Mutex<Break>,
+    /// Host memory set aside for the first stack; what the table shows of it follows
+    /// RLIMIT_STACK.
+    stack: Range<u64>,
+    read_implies_exec: AtomicBool,
+}
+
+/// Rounds up to whole pages; None past the end of the address space.
+pub(crate) fn page_up(value: u64) -> Option<u64> {
+    Some(value.checked_add(PAGE - 1)? & !(PAGE - 1))
+}
+
+/// Rounds down to whole pages.
+pub(crate) fn page_down(value: u64) -> u64 {
+    value & !(PAGE - 1)
+}
+
+fn access(prot: Prot) -> Access {
+    Access { write: prot.writable(), execute: prot.executable() }
+}
+
+impl Memory {
+    /// The memory of a program whose loader has made `table`.
+    pub(crate) fn new(
+        machine: &'static Machine,
+        table: Mappings,
+        heap_start: u64,
+        stack: Range<u64>,
+    ) -> Self {
+        Self {
+            machine,
+            table: RwLock::new(table),
+            heap: Mutex::new(Break { start: heap_start, end: heap_start }),
+            stack,
+            read_implies_exec: AtomicBool::new(personality_reads_execute()),
+        }
+    }
+
+    /// The table, to look at. While it is held, no mapping comes or goes.
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, Mappings> {
+        self.table.read().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// The table, to change it together with the host's mappings.
+    pub(crate) fn write(&self) -> RwLockWriteGuard<'_, Mappings> {
+        self.table.write().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Where brk(2) stands.
+    pub(crate) fn heap(&self) -> MutexGuard<'_, Break> {
+        self.heap.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Takes the pages of `range` away from the guest; the caller makes the host call next.
+    pub(crate) fn drop_entries(&self, range: &Range<u64>) {
+        self.machine.tables.clear(range.start, range.end);
+    }
+
+    /// Brings the existing entries of `range` to the writing and executing rights of `prot`. They
+    /// stay readable: where that ends too, they are dropped instead.
+    pub(crate) fn protect_entries(&self, range: &Range<u64>, prot: Prot) {
+        self.machine.tables.protect(range.start, range.end, access(prot));
+    }
+
+    /// `prot` as the kernel will take it: under READ_IMPLIES_EXEC, reading allows executing.
+    pub(crate) fn effective_prot(&self, prot: u64) -> Prot {
+        let implied = prot & libc::PROT_READ as u64 != 0
+            && self.read_implies_exec.load(Ordering::Relaxed);
+        Prot::from_bits(if implied { prot | libc::PROT_EXEC as u64 } else { prot })
+    }
+
+    /// Looks at the personality again, after the program changed it.
+    pub(crate) fn personality_changed(&self) {
+        self.read_implies_exec.store(personality_reads_execute(), Ordering::Relaxed);
+    }
+
+    /// Makes the access at `addr` possible, or says why it is not allowed.
+    ///
+    /// `error` is the page fault's error code.
+    ///
+    /// # Errors
+    /// See [`Denied`].
+    pub(crate) fn fault(&self, addr: u64, error: u64, care: Care) -> Result<(), Denied> {
+        if error & ERROR_RESERVED != 0 {
+            return Err(Denied::Malformed);
+        }
+        if addr >= USER_END {
+            return Err(Denied::NotMapped);
+        }
+        match self.fill(addr, error, care) {
+            Err(Denied::NotMapped) if self.grow_down(addr) => self.fill(addr, error, care),
+            outcome => outcome,
+        }
+    }
+
+    fn fill(&self, addr: u64, error: u64, care: Care) -> Result<(), Denied> {
+        let table = self.read();
+        let (range, mapping) = table.at(addr).ok_or(Denied::NotMapped)?;
+        let prot = mapping.prot;
+        let write = error & ERROR_WRITE != 0;
+        if !prot.readable()
+            || (write && !prot.writable())
+            || (error & ERROR_FETCH != 0 && !prot.executable())
+        {
+            return Err(Denied::Rights);
+        }
+        let window = match care {
+            Care::Around => {
+                let start = addr & !(LEAF_SPAN - 1);
+                start.max(range.start)..(start + LEAF_SPAN).min(range.end).min(USER_END)
+            }
+            Care::OnePage => {
+                populate(addr, write, mapping)?;
+                page_down(addr)..page_down(addr) + PAGE
+            }
+        };
+        let machine = self.machine;
+        machine
+            .chunks
+            .ensure(&machine.vm, window.start)
+            .and_then(|gpa| {
+                machine.tables.fill(&machine.vm, window.start, window.end, gpa, access(prot))
+            })
+            // Slots, tables or the host's memory are used up: what a kernel says without a page.
+            .map_err(|_| Denied::NoPage)
+    }
+
+    /// Lets the mapping above `addr` grow down to it, if it is of the kind that does.
+    fn grow_down(&self, addr: u64) -> bool {
+        let mut table = self.write();
+        let page = page_down(addr);
+        if self.stack.contains(&addr) {
+            let lowest = self.stack.end.saturating_sub(stack_limit()).max(self.stack.start);
+            let Some((range, mapping)) = table.above(addr) else { return false };
+            if page < page_down(lowest) || mapping.backing != Backing::Stack {
+                return false;
+            }
+            let (end, mapping) = (range.start, mapping.clone());
+            table.insert(page_down(lowest)..end, mapping);
+            return true;
+        }
+        match table.above(addr) {
+            Some((range, mapping)) if mapping.grows_down => {
+                let (end, mapping) = (range.start, mapping.clone());
+                // The host's kernel applies the guard gap and the limit to its own mapping.
+                if !host_can_read(addr) {
+                    return false;
+                }
+                table.insert(page..end, mapping);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// After the host could not provide some page that the guest's tables offer: takes the
+    /// offers back, so that the access faults with its address. `all`: not only files.
+    pub(crate) fn drop_suspects(&self, all: bool) {
+        let table = self.write();
+        for (range, mapping) in table.iter() {
+            if all || mapping.may_fail() {
+                self.machine.tables.clear(range.start, range.end);
+            }
+        }
+    }
+
+    /// Makes sure that a fixed mapping at `range` hits nothing but the program's own memory: the
+    /// parts that are not in the table are reserved, which fails where the launcher's memory is.
+    ///
+    /// # Errors
+    /// ENOMEM where the launcher is; else what mmap(2) says.
+    pub(crate) fn claim(&self, table: &Mappings, range: &Range<u64>) -> io::Result<Vec<Range<u64>>> {
+        let mut claimed = Vec::new();
+        for gap in table.gaps(range.clone()).into_iter().filter(|gap| !gap.is_empty()) {
+            if let Err(e) = reserve(&gap) {
+                self.release(claimed);
+                return Err(match e.raw_os_error() {
+                    Some(libc::EEXIST) => io::Error::from_raw_os_error(libc::ENOMEM),
+                    _ => e,
+                });
+            }
+            claimed.push(gap);
+        }
+        Ok(claimed)
+    }
+
+    /// Gives up what [`Memory::claim`] reserved.
+    pub(crate) fn release(&self, claimed: Vec<Range<u64>>) {
+        for gap in claimed {
+            let call = [gap.start, gap.end - gap.start, 0, 0, 0, 0];
+            // SAFETY: the range was reserved by `claim` and nothing has been mapped there since.
+            unsafe { relay::raw(libc::SYS_munmap, call) };
+        }
+    }
+}
+
+/// Reserves a range of addresses that must be free.
+///
+/// # Errors
+/// EEXIST where something is mapped; else what mmap(2) says.
+pub(crate) fn reserve(range: &Range<u64>) -> io::Result<()> {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE
+        | libc::MAP_FIXED_NOREPLACE;
+    let args = [range.start, range.end - range.start, 0, flags as u64, u64::MAX, 0];
+    // SAFETY: NOREPLACE never touches an existing mapping.
+    let got = unsafe { relay::raw(libc::SYS_mmap, args) };
+    if got == range.start as i64 {
+        return Ok(());
+    }
+    if (-4095..0).contains(&got) {
+        return Err(io::Error::from_raw_os_error(-got as i32));
+    }
+    // A kernel before 4.17 takes the address as a hint only.
+    // SAFETY: the mapping at `got` was made just now, by this call.
+    unsafe { relay::raw(libc::SYS_munmap, [got as u64, args[1], 0, 0, 0, 0]) };
+    Err(io::Error::from_raw_os_error(libc::EEXIST))
+}
+
+/// Asks the host for one page, without the signal that touching it could raise.
+fn populate(addr: u64, write: bool, mapping: &Mapping) -> Result<(), Denied> {
+    let advice = if write { libc::MADV_POPULATE_WRITE } else { libc::MADV_POPULATE_READ };
+    let args = [page_down(addr), PAGE, advice as u64, 0, 0, 0];
+    // SAFETY: the page is the program's, and populating changes no content.
+    match unsafe { relay::raw(libc::SYS_madvise, args) } {
+        e if e == -i64::from(libc::EHWPOISON) => Err(Denied::Poisoned),
+        e if e == -i64::from(libc::EFAULT) && mapping.may_fail() => Err(Denied::NoPage),
+        e if e == -i64::from(libc::EFAULT) => Err(Denied::Rights),
+        e if e == -i64::from(libc::ENOMEM) => Err(Denied::NoPage),
+        // An interrupted or unknown advice is no verdict: the access itself will show.
+        _ => Ok(()),
+    }
+}
+
+/// Whether the host's kernel can read at `addr`, its own fault handling included: rt_sigaction
+/// copies its argument before it looks at the signal number, and there is no signal 0.
+fn host_can_read(addr: u64) -> bool {
+    // SAFETY: with signal number 0 the call only reads, and always fails.
+    let answer = unsafe { relay::raw(libc::SYS_rt_sigaction, [0, page_down(addr), 0, 8, 0, 0]) };
+    answer == -i64::from(libc::EINVAL)
+}
+
+fn stack_limit() -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is writable for the whole call.
+    unsafe { libc::getrlimit(libc::RLIMIT_STACK, &mut limit) };
+    limit.rlim_cur
+}
+
+fn personality_reads_execute() -> bool {
+    // SAFETY: 0xffffffff asks and changes nothing.
+    unsafe { libc::personality(0xffff_ffff) & libc::READ_IMPLIES_EXEC != 0 }
+}

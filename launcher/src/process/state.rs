@@ -1,0 +1,151 @@
+//! What all threads of the wrapped program share.
+
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+use std::{ffi::CString, io};
+
+use super::memory::Memory;
+use super::signals::Dispositions;
+use crate::cli::RunConfig;
+use crate::kvm::vcpu::Vcpu;
+use crate::machine::Machine;
+use crate::tracking::harvester::Tracker;
+
+/// A counter with one writer, read by others now and then.
+#[derive(Debug, Default)]
+pub(crate) struct Tally(AtomicU64);
+
+impl Tally {
+    /// Adds `n`. Only the owning thread may: there is no read-modify-write.
+    pub(crate) fn add(&self, n: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed) + n, Ordering::Relaxed);
+    }
+
+    /// The value some moment ago.
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What one vCPU has been through, whichever threads used it.
+#[derive(Debug, Default)]
+pub(crate) struct VcpuStats {
+    /// Returns of KVM_RUN.
+    pub exits: Tally,
+    /// Calls executed on the host as they were.
+    pub relayed: Tally,
+    /// Calls emulated.
+    pub emulated: Tally,
+    /// Page faults served.
+    pub faults: Tally,
+    /// Times that the dirty ring was full.
+    pub ring_full: Tally,
+    /// Signals delivered.
+    pub signals: Tally,
+}
+
+/// A vCPU between two threads.
+pub(crate) struct IdleVcpu {
+    /// The vCPU.
+    pub vcpu: Vcpu,
+    /// Its counters go on.
+    pub stats: Arc<VcpuStats>,
+}
+
+/// The wrapped process. Made once and never dropped.
+pub(crate) struct Process {
+    /// The VM.
+    pub machine: &'static Machine,
+    /// Its memory.
+    pub memory: Memory,
+    /// What signals do.
+    pub dispositions: Dispositions,
+    /// The data path.
+    pub tracker: Tracker,
+    /// What the user asked for.
+    pub config: RunConfig,
+    /// Path of the program that runs.
+    pub executable: CString,
+    /// When the program started.
+    pub started: Instant,
+    /// Threads started so far, the first included.
+    pub threads_started: AtomicU64,
+    live_threads: AtomicUsize,
+    leader_status: AtomicI32,
+    idle: Mutex<Vec<IdleVcpu>>,
+    next_vcpu: AtomicU32,
+}
+
+impl Process {
+    /// A process whose first thread is about to run.
+    pub(crate) fn new(
+        machine: &'static Machine,
+        memory: Memory,
+        tracker: Tracker,
+        config: RunConfig,
+        executable: CString,
+        vcpus: u32,
+    ) -> Self {
+        Self {
+            machine,
+            memory,
+            dispositions: Dispositions::inherited(),
+            tracker,
+            config,
+            executable,
+            started: Instant::now(),
+            threads_started: AtomicU64::new(1),
+            live_threads: AtomicUsize::new(1),
+            leader_status: AtomicI32::new(0),
+            idle: Mutex::new(Vec::new()),
+            next_vcpu: AtomicU32::new(vcpus),
+        }
+    }
+
+    /// A vCPU for a new thread: one that a finished thread left, or a new one.
+    ///
+    /// # Errors
+    /// EAGAIN when KVM has no more, or what KVM says.
+    pub(crate) fn take_vcpu(&self) -> io::Result<IdleVcpu> {
+        if let Some(idle) = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop() {
+            return Ok(idle);
+        }
+        let limit = self.machine.vm.caps().max_vcpus;
+        let id = self
+            .next_vcpu
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n < limit).then_some(n + 1))
+            .map_err(|_| io::Error::from_raw_os_error(libc::EAGAIN))?;
+        let (vcpu, ring) = Vcpu::create(self.machine, id)?;
+        let stats = Arc::new(VcpuStats::default());
+        self.tracker.add_vcpu(ring, stats.clone());
+        Ok(IdleVcpu { vcpu, stats })
+    }
+
+    /// Gives a vCPU back.
+    pub(crate) fn return_vcpu(&self, idle: IdleVcpu) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(idle);
+    }
+
+    /// One thread more.
+    pub(crate) fn thread_started(&self) {
+        self.live_threads.fetch_add(1, Ordering::Relaxed);
+        self.threads_started.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One thread less, before its first instruction.
+    pub(crate) fn thread_failed(&self) {
+        self.live_threads.fetch_sub(1, Ordering::Relaxed);
+        self.threads_started.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// One thread less; whether it was the last.
+    pub(crate) fn thread_ended(&self) -> bool {
+        self.live_threads.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+
+    /// The first thread's exit status, which is the process's if every thread ends by itself.
+    pub(crate) fn leader_status(&self) -> &AtomicI32 {
+        &self.leader_status
+    }
+}

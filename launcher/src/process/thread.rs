@@ -1,0 +1,256 @@
+//! One guest thread: a host thread that owns a vCPU, and its run loop.
+
+use std::io;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+use kvm_bindings::{kvm_regs, kvm_xsave};
+
+use super::faults;
+use super::lifecycle;
+use super::memory::Care;
+use super::signals::ThreadSignals;
+use super::state::{IdleVcpu, Process, VcpuStats};
+use crate::host::relay::{self, Call, Relayed};
+use crate::host::signals::Pending;
+use crate::host::{signals as host, threads};
+use crate::kvm::vcpu::{Exit, Vcpu};
+use crate::syscalls::{self, Outcome};
+
+/// Bytes of the SYSCALL instruction, by which a call is repeated.
+const SYSCALL_BYTES: u64 = 2;
+
+/// A guest thread, on its own host thread.
+pub(crate) struct GuestThread {
+    /// The process it belongs to.
+    pub process: &'static Process,
+    /// Its vCPU.
+    pub vcpu: Vcpu,
+    /// The vCPU's counters.
+    pub stats: Arc<VcpuStats>,
+    /// Signal mask and alternate stack.
+    pub signals: ThreadSignals,
+    /// Where the host's handler notes a signal.
+    pub pending: Box<Pending>,
+    /// Whether it is the first thread.
+    pub is_leader: bool,
+    /// The instruction for which the host failed to provide memory, and how often.
+    bad_memory: Option<(u64, u32)>,
+}
+
+/// The state that a new thread starts with.
+pub(crate) struct Birth {
+    /// General registers.
+    pub regs: kvm_regs,
+    /// FS and GS bases.
+    pub bases: (u64, u64),
+    /// Vector state.
+    pub xsave: Box<kvm_xsave>,
+    /// Signal mask.
+    pub mask: u64,
+}
+
+impl GuestThread {
+    /// Takes over a vCPU on the calling host thread, with all signals blocked.
+    ///
+    /// # Errors
+    /// What KVM says to the state.
+    pub(crate) fn new(
+        process: &'static Process,
+        idle: IdleVcpu,
+        birth: &Birth,
+        is_leader: bool,
+    ) -> io::Result<Self> {
+        let IdleVcpu { mut vcpu, stats } = idle;
+        vcpu.start(birth.regs, birth.bases, Some(&birth.xsave))?;
+        let pending = Pending::new(vcpu.immediate_exit());
+        // SAFETY: `pending` is boxed and lives in the thread, and the vCPU with it, until
+        // `end_thread` detaches it with all signals blocked.
+        unsafe { pending.attach() };
+        Ok(Self {
+            process,
+            vcpu,
+            stats,
+            signals: ThreadSignals::new(birth.mask),
+            pending,
+            is_leader,
+            bad_memory: None,
+        })
+    }
+
+    /// Runs the thread to its end.
+    pub(crate) fn run(mut self) {
+        self.set_signal_mask(self.signals.mask);
+        let status = self.run_loop();
+        lifecycle::end_thread(self, status);
+    }
+
+    fn run_loop(&mut self) -> i32 {
+        loop {
+            self.deliver_pending(None);
+            let exit = self.vcpu.run();
+            self.stats.exits.add(1);
+            match exit {
+                Exit::Syscall => {
+                    if let Some(status) = self.system_call() {
+                        return status;
+                    }
+                    self.bad_memory = None;
+                }
+                Exit::Exception(trap) => faults::handle(self, trap),
+                Exit::RingFull => {
+                    self.stats.ring_full.add(1);
+                    self.process.tracker.drain(self.process);
+                }
+                Exit::Interrupted => {}
+                Exit::BadMemory => faults::bad_memory(self),
+                Exit::Broken(what) => lifecycle::internal_error(self.process, &what),
+            }
+        }
+    }
+
+    /// Makes the call that the registers describe; Some(status) if it ends the thread.
+    fn system_call(&mut self) -> Option<i32> {
+        let r = self.vcpu.regs();
+        let call = Call { nr: r.rax, args: [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9] };
+        match syscalls::handle(self, &call) {
+            Outcome::Return(value) => self.vcpu.regs_mut().rax = value,
+            Outcome::Resumed => {}
+            Outcome::NotBegun => {
+                self.repeat_call(call.nr);
+                self.deliver_pending(None);
+            }
+            Outcome::Restart => {
+                self.vcpu.regs_mut().rax = -i64::from(libc::EINTR) as u64;
+                self.deliver_pending(Some(call.nr));
+            }
+            Outcome::Exit(status) => return Some(status),
+        }
+        None
+    }
+
+    /// Executes a call of the program's on this host thread.
+    pub(crate) fn relay(&self, call: &Call) -> Outcome {
+        self.stats.relayed.add(1);
+        // SAFETY: the table in `syscalls` relays only calls that leave the launcher alone.
+        match unsafe { relay::relay(self.pending.flag(), call) } {
+            Relayed::Done(value) => Outcome::Return(value),
+            Relayed::NotBegun => Outcome::NotBegun,
+            Relayed::Restart => Outcome::Restart,
+        }
+    }
+
+    /// Executes a call that neither blocks nor waits for signals.
+    pub(crate) fn execute_now(&self, call: &Call) -> u64 {
+        // SAFETY: as for `relay`.
+        unsafe { relay::raw(call.nr as libc::c_long, call.args) as u64 }
+    }
+
+    /// Puts the registers back to before the system-call instruction.
+    pub(crate) fn repeat_call(&mut self, nr: u64) {
+        let regs = self.vcpu.regs_mut();
+        regs.rip -= SYSCALL_BYTES;
+        regs.rax = nr;
+    }
+
+    /// Counts failures of the host to provide memory for the instruction at `rip`.
+    pub(crate) fn note_bad_memory(&mut self, rip: u64) -> u32 {
+        let attempts = match self.bad_memory {
+            Some((at, attempts)) if at == rip => attempts + 1,
+            _ => 1,
+        };
+        self.bad_memory = Some((rip, attempts));
+        attempts
+    }
+
+    /// How carefully the next fault is served.
+    pub(crate) fn care(&mut self) -> Care {
+        let rip = self.vcpu.regs().rip;
+        let attempts = self.bad_memory.filter(|(at, _)| *at == rip).map_or(0, |(_, n)| n);
+        if attempts == 0 {
+            self.bad_memory = None;
+        }
+        faults::care_of(attempts)
+    }
+
+    /// Gives the vCPU back for another thread.
+    pub(crate) fn release_vcpu(self) {
+        self.process.return_vcpu(IdleVcpu { vcpu: self.vcpu, stats: self.stats });
+    }
+}
+
+/// What the parent waits for: the child's thread id, or a negative errno.
+#[derive(Default)]
+struct Rendezvous {
+    answer: AtomicI32,
+    lock: Mutex<()>,
+    changed: Condvar,
+}
+
+impl Rendezvous {
+    fn tell(&self, answer: i32) {
+        let _guard = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        self.answer.store(answer, Ordering::Release);
+        self.changed.notify_one();
+    }
+
+    fn wait(&self) -> i32 {
+        let mut guard = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            match self.answer.load(Ordering::Acquire) {
+                0 => {
+                    guard = self.changed.wait(guard).unwrap_or_else(PoisonError::into_inner);
+                }
+                answer => return answer,
+            }
+        }
+    }
+}
+
+/// Starts a guest thread in state `birth`; returns its thread id.
+///
+/// `prepare` runs on the new host thread before the guest's first instruction, with its thread id,
+/// and before this returns.
+///
+/// # Errors
+/// An errno, as clone(2) has it.
+pub(crate) fn start(
+    process: &'static Process,
+    birth: Birth,
+    prepare: Box<dyn FnOnce(i32) -> Result<(), i32> + Send>,
+) -> Result<i32, i32> {
+    let errno = |e: io::Error| e.raw_os_error().unwrap_or(libc::EAGAIN);
+    let idle = process.take_vcpu().map_err(errno)?;
+    let rendezvous = Arc::new(Rendezvous::default());
+    let child = rendezvous.clone();
+    process.thread_started();
+    let body = Box::new(move || {
+        // SAFETY: gettid touches nothing.
+        let tid = unsafe { libc::gettid() };
+        let thread = prepare(tid)
+            .and_then(|()| GuestThread::new(process, idle, &birth, false).map_err(errno));
+        match thread {
+            Ok(thread) => {
+                child.tell(tid);
+                drop(child);
+                thread.run();
+            }
+            Err(errno) => {
+                process.thread_failed();
+                child.tell(-errno);
+            }
+        }
+    });
+    // The new host thread inherits the mask: it must catch nothing before it has its place.
+    let mask = host::set_mask(u64::MAX);
+    let spawned = threads::spawn(body);
+    if spawned.is_err() {
+        process.thread_failed();
+    }
+    host::set_mask(mask);
+    spawned.map_err(errno)?;
+    match rendezvous.wait() {
+        tid if tid > 0 => Ok(tid),
+        errno => Err(-errno),
+    }
+}

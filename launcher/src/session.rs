@@ -1,0 +1,153 @@
+//! `vmmload run`: puts the control path and the data path together. The only file that knows both.
+
+use std::ffi::CString;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+
+use kvm_bindings::kvm_regs;
+use vmmload_consumer::{CreateError, SegmentConfig, SegmentWriter, Track};
+
+use crate::cli::RunConfig;
+use crate::entry::Inherited;
+use crate::host::signals as host;
+use crate::kvm::caps;
+use crate::kvm::vcpu::Vcpu;
+use crate::kvm::vm::CreateVmError;
+use crate::machine::Machine;
+use crate::process::command::{self, CommandError, Program};
+use crate::process::frame;
+use crate::process::image;
+use crate::process::mappings::{Backing, Mapping, Mappings, Prot};
+use crate::process::memory::Memory;
+use crate::process::stack::{self, StackError};
+use crate::process::state::{IdleVcpu, Process, VcpuStats};
+use crate::process::thread::{Birth, GuestThread};
+use crate::tracking::harvester::Tracker;
+
+/// Why a program could not be started.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RunError {
+    /// The command itself.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// KVM or the VM.
+    #[error(transparent)]
+    Vm(#[from] CreateVmError),
+    /// A vCPU.
+    #[error("the first vCPU cannot be set up: {0}. Check the kernel log (dmesg) for what KVM says")]
+    Vcpu(#[source] io::Error),
+    /// The first stack.
+    #[error(transparent)]
+    Stack(#[from] StackError),
+    /// The shared-memory segment.
+    #[error("the shared-memory segment cannot be made: {0}")]
+    Segment(#[from] CreateError),
+    /// The harvester.
+    #[error("the harvester's thread cannot be started: {0}. Raise the limit of threads (ulimit -u)")]
+    Harvester(#[source] io::Error),
+}
+
+impl RunError {
+    /// Exit status as env(1) has it.
+    pub(crate) fn code(&self) -> i32 {
+        match self {
+            RunError::Command(e) => e.code(),
+            _ => crate::process::lifecycle::OWN_FAILURE,
+        }
+    }
+}
+
+/// Runs the command. Returns only if it could not be started.
+pub(crate) fn run(config: RunConfig, inherited: &Inherited) -> RunError {
+    // Until the first thread has its place, signals wait in the kernel.
+    let mask = host::set_mask(u64::MAX);
+    match start(config, inherited, mask) {
+        Ok(thread) => {
+            thread.run();
+            unreachable!("the first thread ends with its host thread or the process")
+        }
+        Err(e) => {
+            host::set_mask(mask);
+            e
+        }
+    }
+}
+
+fn start(config: RunConfig, inherited: &Inherited, mask: u64) -> Result<GuestThread, RunError> {
+    let path = std::env::var_os("PATH");
+    let program = command::find(&config.command, path.as_deref())?;
+    let tracked = config.track != Track::None;
+    let (kvm, caps) = caps::open().map_err(CreateVmError::from)?;
+    let machine = Machine::create(&kvm, caps, if tracked { config.buffer } else { 0 })?;
+    drop(kvm);
+    let (mut vcpu, ring) = Vcpu::create(machine, 0).map_err(RunError::Vcpu)?;
+    let entry = vcpu.probe_syscall_entry().map_err(RunError::Vcpu)?;
+    let _ = machine.entry.set(entry);
+
+    let mut table = Mappings::default();
+    insert_kernel_pages(&mut table);
+    let image = image::load(&program, &mut table)?;
+    let Program { argv, execfn, path, file } = program;
+    drop(file);
+    let stack = stack::build(&argv, &inherited.envp, &execfn, &image, &inherited.auxv, &mut table)?;
+    let memory = Memory::new(machine, table, image.heap_start, stack.reserved);
+    show_as(&execfn, &stack.strings);
+
+    let tracker = tracker(&config, &argv)?;
+    let stats = Arc::new(VcpuStats::default());
+    tracker.add_vcpu(ring, stats.clone());
+    let executable = std::fs::canonicalize(&path).unwrap_or(path);
+    let executable = CString::new(executable.as_os_str().as_bytes()).unwrap_or_default();
+    let process = Process::new(machine, memory, tracker, config, executable, 1);
+    let process: &'static Process = Box::leak(Box::new(process));
+    Tracker::start(process).map_err(RunError::Harvester)?;
+
+    let regs = kvm_regs { rip: image.start, rsp: stack.pointer, ..Default::default() };
+    let birth = Birth { regs, bases: (0, 0), xsave: frame::initial_xsave(), mask };
+    let idle = IdleVcpu { vcpu, stats };
+    GuestThread::new(process, idle, &birth, true).map_err(RunError::Vcpu)
+}
+
+fn tracker(config: &RunConfig, argv: &[CString]) -> Result<Tracker, CreateError> {
+    let mut segment = SegmentConfig::new(std::process::id());
+    segment.interval_ns = u64::try_from(config.interval.as_nanos()).unwrap_or(u64::MAX);
+    segment.track = config.track;
+    segment.command = argv.iter().flat_map(|a| a.as_bytes_with_nul().to_vec()).collect();
+    let heat_pages = segment.heat_pages;
+    Ok(Tracker::new(SegmentWriter::create(&segment)?, heat_pages))
+}
+
+/// The pages that the kernel maps into every process: the program finds them through
+/// AT_SYSINFO_EHDR, as always.
+fn insert_kernel_pages(table: &mut Mappings) {
+    let Ok(maps) = std::fs::read_to_string("/proc/self/maps") else { return };
+    for line in maps.lines() {
+        let mut fields = line.split_whitespace();
+        let (Some(range), Some(prot), Some(name)) = (fields.next(), fields.next(), fields.nth(3))
+        else {
+            continue;
+        };
+        if !name.starts_with("[vdso") && !name.starts_with("[vvar") {
+            continue;
+        }
+        let Some((start, end)) = range.split_once('-') else { continue };
+        let hex = |text| u64::from_str_radix(text, 16);
+        let (Ok(start), Ok(end)) = (hex(start), hex(end)) else { continue };
+        let right = |letter, bit: i32| if prot.contains(letter) { bit as u64 } else { 0 };
+        let prot = right('r', libc::PROT_READ) | right('x', libc::PROT_EXEC);
+        let backing = Backing::Special(name.into());
+        let mapping = Mapping { backing, ..Mapping::anonymous(Prot::from_bits(prot)) };
+        table.insert(start..end, mapping);
+    }
+}
+
+/// Lets ps and top show the program: its name, and where the kernel permits it its arguments and
+/// environment.
+fn show_as(execfn: &CString, strings: &stack::Strings) {
+    let name = execfn.as_bytes().rsplit(|&b| b == b'/').next().unwrap_or_default();
+    let name = CString::new(name).unwrap_or_default();
+    // SAFETY: `name` is a NUL-terminated string for the call.
+    unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
+    crate::host::process_view::show_strings(strings);
+}

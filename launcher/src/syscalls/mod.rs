@@ -1,0 +1,64 @@
+//! From a system-call number to what becomes of the call.
+//!
+//! Nearly every call is relayed: executed by this host thread with the same number and arguments.
+//! The families below are emulated because they change the issuer itself.
+
+mod descriptors;
+mod mapping;
+mod memory;
+mod own_state;
+mod proc_self;
+mod signals;
+mod table;
+mod threads;
+mod unsupported;
+
+use crate::host::relay::Call;
+use crate::process::thread::GuestThread;
+use table::lookup;
+
+/// What becomes of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// This goes into rax.
+    Return(u64),
+    /// The registers are already as they should be.
+    Resumed,
+    /// A signal came first: the call is made again after it.
+    NotBegun,
+    /// A signal ended the call, which the kernel would restart if the handler allows it.
+    Restart,
+    /// The thread ends with this status.
+    Exit(i32),
+}
+
+impl Outcome {
+    /// A result as the kernel returns it.
+    fn from_result(result: Result<u64, i32>) -> Self {
+        Outcome::Return(result.unwrap_or_else(errno))
+    }
+}
+
+/// An error number as the kernel returns it.
+fn errno(errno: i32) -> u64 {
+    -i64::from(errno) as u64
+}
+
+/// The kernel's answer as a result.
+fn check(answer: i64) -> Result<u64, i32> {
+    if (-4095..0).contains(&answer) { Err(-answer as i32) } else { Ok(answer as u64) }
+}
+
+/// An emulated call: a function of number and arguments on its thread.
+type Handler = fn(&mut GuestThread, &Call) -> Outcome;
+
+/// Makes one call.
+pub(crate) fn handle(thread: &mut GuestThread, call: &Call) -> Outcome {
+    match lookup(call.nr).handler {
+        None => thread.relay(call),
+        Some(handler) => {
+            thread.stats.emulated.add(1);
+            handler(thread, call)
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! The thread's own processor state, and features of the kernel that would act on the launcher
+//! instead of the program. Each is answered as by a kernel or processor without the feature.
+
+use super::{Outcome, errno};
+use crate::host::guest_memory;
+use crate::host::relay::Call;
+use crate::process::thread::GuestThread;
+
+// linux/asm/prctl.h
+const ARCH_SET_GS: u64 = 0x1001;
+const ARCH_SET_FS: u64 = 0x1002;
+const ARCH_GET_FS: u64 = 0x1003;
+const ARCH_GET_GS: u64 = 0x1004;
+const ARCH_GET_CPUID: u64 = 0x1011;
+const ARCH_SET_CPUID: u64 = 0x1012;
+const ARCH_GET_XCOMP_SUPP: u64 = 0x1021;
+const ARCH_XCOMP_LAST: u64 = 0x1025;
+const ARCH_SHSTK_ENABLE: u64 = 0x5001;
+const ARCH_SHSTK_STATUS: u64 = 0x5005;
+
+// linux/prctl.h
+const PR_SET_SYSCALL_USER_DISPATCH: u64 = 59;
+/// First address that is not the program's, with 4-level paging.
+const TASK_SIZE: u64 = 0x7fff_ffff_f000;
+
+/// arch_prctl(2).
+pub(super) fn arch_prctl(thread: &mut GuestThread, call: &Call) -> Outcome {
+    let [code, addr, ..] = call.args;
+    match code {
+        // The bases are the vCPU's, not the host thread's.
+        ARCH_SET_FS | ARCH_SET_GS => {
+            if addr >= TASK_SIZE {
+                return Outcome::Return(errno(libc::EPERM));
+            }
+            match thread.vcpu.set_base(code == ARCH_SET_GS, addr) {
+                Ok(()) => Outcome::Return(0),
+                Err(e) => Outcome::Return(errno(e.raw_os_error().unwrap_or(libc::EPERM))),
+            }
+        }
+        ARCH_GET_FS | ARCH_GET_GS => {
+            let Ok((fs, gs)) = thread.vcpu.bases() else {
+                return Outcome::Return(errno(libc::EPERM));
+            };
+            let base = if code == ARCH_GET_GS { gs } else { fs };
+            match guest_memory::write(addr, &base) {
+                Ok(()) => Outcome::Return(0),
+                Err(_) => Outcome::Return(errno(libc::EFAULT)),
+            }
+        }
+        // CPUID faulting would be armed for the host thread only: as on a processor without it.
+        ARCH_GET_CPUID => Outcome::Return(1),
+        ARCH_SET_CPUID => Outcome::Return(errno(libc::ENODEV)),
+        // Tiles are permitted for each process; the VM's vCPUs have none.
+        ARCH_GET_XCOMP_SUPP..=ARCH_XCOMP_LAST => Outcome::Return(errno(libc::EINVAL)),
+        // A shadow stack would be the host thread's: as on a processor without them.
+        ARCH_SHSTK_ENABLE..=ARCH_SHSTK_STATUS => Outcome::Return(errno(libc::EOPNOTSUPP)),
+        _ => thread.relay(call),
+    }
+}
+
+/// prctl(2), for the options that would act on the launcher.
+pub(super) fn prctl(thread: &mut GuestThread, call: &Call) -> Outcome {
+    match call.args[0] {
+        // A filter would judge the launcher's calls too, KVM_RUN among them.
+        option if option == libc::PR_SET_SECCOMP as u64 => Outcome::Return(errno(libc::EINVAL)),
+        // It would turn the host thread's calls into signals.
+        PR_SET_SYSCALL_USER_DISPATCH => Outcome::Return(errno(libc::EINVAL)),
+        // It would trap the host's RDTSC and leave the guest's alone.
+        option if option == libc::PR_SET_TSC as u64 => Outcome::Return(errno(libc::EINVAL)),
+        _ => thread.relay(call),
+    }
+}
+
+/// rseq(2): the kernel cannot restart a sequence that it interrupts inside the VM.
+pub(super) fn rseq(_: &mut GuestThread, _: &Call) -> Outcome {
+    Outcome::Return(errno(libc::ENOSYS))
+}
+
+/// seccomp(2): see [`prctl`].
+pub(super) fn seccomp(_: &mut GuestThread, _: &Call) -> Outcome {
+    Outcome::Return(errno(libc::ENOSYS))
+}
+
+/// modify_ldt, set_thread_area, get_thread_area: the guest has no segments of its own.
+pub(super) fn no_segments(_: &mut GuestThread, _: &Call) -> Outcome {
+    Outcome::Return(errno(libc::ENOSYS))
+}
+
+/// iopl, ioperm: ports of the machine cannot be reached from the VM.
+pub(super) fn no_ports(_: &mut GuestThread, _: &Call) -> Outcome {
+    Outcome::Return(errno(libc::EPERM))
+}
+
+/// pkey_alloc(2): the guest runs without protection keys.
+pub(super) fn pkey_alloc(_: &mut GuestThread, call: &Call) -> Outcome {
+    let [flags, rights, ..] = call.args;
+    let valid = flags == 0 && rights & !3 == 0;
+    Outcome::Return(errno(if valid { libc::ENOSPC } else { libc::EINVAL }))
+}
+
+/// map_shadow_stack(2).
+pub(super) fn no_shadow_stack(_: &mut GuestThread, _: &Call) -> Outcome {
+    Outcome::Return(errno(libc::EOPNOTSUPP))
+}

@@ -1,0 +1,62 @@
+//! What cannot be done, said by name on standard error.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::{Outcome, errno};
+use crate::host::relay::Call;
+use crate::process::thread::GuestThread;
+
+/// Calls that were already named: each is said once.
+static NAMED: AtomicU64 = AtomicU64::new(0);
+
+fn say_once(bit: u32, text: &str) {
+    if NAMED.fetch_or(1 << bit, Ordering::Relaxed) & (1 << bit) == 0 {
+        eprintln!("vmmload: {text}");
+    }
+}
+
+/// fork(2), vfork(2), clone(2) of a process.
+pub(super) fn fork(_: &mut GuestThread, call: &Call) -> Outcome {
+    let (bit, name) = match call.nr as libc::c_long {
+        libc::SYS_fork => (0, "fork"),
+        libc::SYS_vfork => (1, "vfork"),
+        libc::SYS_clone3 => (2, "clone3 without CLONE_THREAD"),
+        _ => (3, "clone without CLONE_THREAD"),
+    };
+    say_once(
+        bit,
+        &format!(
+            "{name}: a wrapped program cannot create child processes with this version; the call \
+             fails with ENOSYS. Wrap the child itself, or run this program without vmmload"
+        ),
+    );
+    Outcome::Return(errno(libc::ENOSYS))
+}
+
+/// execve(2), execveat(2).
+pub(super) fn exec(_: &mut GuestThread, call: &Call) -> Outcome {
+    let (bit, name) = match call.nr as libc::c_long {
+        libc::SYS_execve => (4, "execve"),
+        _ => (5, "execveat"),
+    };
+    say_once(
+        bit,
+        &format!(
+            "{name}: a wrapped program cannot be replaced by another with this version; the call \
+             fails with ENOSYS. Wrap the other program itself, or run this one without vmmload"
+        ),
+    );
+    Outcome::Return(errno(libc::ENOSYS))
+}
+
+/// A file under /proc/self that would describe the launcher's mappings.
+pub(super) fn own_view(name: &'static str) -> Outcome {
+    say_once(
+        6,
+        &format!(
+            "/proc/self/{name}: it would describe vmmload's own mappings too, so opening it fails \
+             with EACCES. Use /proc/self/maps, or `vmmload dump` for the pages"
+        ),
+    );
+    Outcome::Return(errno(libc::EACCES))
+}

@@ -1,0 +1,197 @@
+//! The harvester: each epoch, drains the rings and publishes, without stopping a vCPU.
+
+use std::io;
+use std::mem::ManuallyDrop;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use vmmload_consumer::{Consumer, Counter, End, MappingEntry, PROT_SHARED, SegmentWriter};
+
+use super::settle::Settler;
+use crate::host::signals as host;
+use crate::host::threads;
+use crate::kvm::dirty_ring::DirtyRing;
+use crate::process::mappings::Mapping;
+use crate::process::state::{Process, VcpuStats};
+
+/// The data path of one process. Whoever holds its lock is the ring's one writer: the harvester each
+/// epoch, a vCPU's thread when its ring is full, the last thread at the end.
+pub(crate) struct Tracker {
+    harvest: Mutex<Harvest>,
+}
+
+struct Harvest {
+    writer: SegmentWriter,
+    settler: Settler,
+    rings: Vec<DirtyRing>,
+    stats: Vec<Arc<VcpuStats>>,
+    epoch: u32,
+    /// Generation of the table of mappings that was published last.
+    mappings: Option<u64>,
+}
+
+impl Tracker {
+    /// A tracker that publishes through `writer`, whose heat table has `heat_pages` pages.
+    pub(crate) fn new(writer: SegmentWriter, heat_pages: u32) -> Self {
+        let harvest = Harvest {
+            writer,
+            settler: Settler::new(heat_pages as usize),
+            rings: Vec::new(),
+            stats: Vec::new(),
+            epoch: 0,
+            mappings: None,
+        };
+        Self { harvest: Mutex::new(harvest) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Harvest> {
+        self.harvest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Includes a new vCPU, which has not run yet.
+    pub(crate) fn add_vcpu(&self, ring: Option<DirtyRing>, stats: Arc<VcpuStats>) {
+        let mut harvest = self.lock();
+        harvest.rings.extend(ring);
+        harvest.stats.push(stats);
+    }
+
+    /// Drains all rings now, on the thread of a vCPU whose ring is full.
+    pub(crate) fn drain(&self, process: &Process) {
+        self.lock().drain(process);
+    }
+
+    /// Starts the harvester's thread.
+    ///
+    /// # Errors
+    /// What creating a thread says.
+    pub(crate) fn start(process: &'static Process) -> io::Result<()> {
+        process.tracker.lock().next_epoch(process);
+        // The new thread inherits the mask: no signal of the program may end up there.
+        let mask = host::set_mask(u64::MAX);
+        let started = threads::spawn(Box::new(move || {
+            let mut clock = Ticks::new(process.config.interval);
+            loop {
+                clock.wait();
+                process.tracker.lock().next_epoch(process);
+            }
+        }));
+        host::set_mask(mask);
+        started
+    }
+
+    /// Publishes the last epoch and the end, shows the finished segment to `look`, and removes it.
+    /// The lock stays taken: nothing is published after the end.
+    pub(crate) fn finish(&self, process: &Process, end: End, look: impl FnOnce(&Consumer)) {
+        let mut harvest = ManuallyDrop::new(self.lock());
+        harvest.publish(process);
+        harvest.writer.finish(end);
+        if process.config.summary.is_some() {
+            match Consumer::attach(std::process::id()) {
+                Ok(consumer) => look(&consumer),
+                Err(e) => eprintln!("vmmload: no summary: {e}"),
+            }
+        }
+        harvest.writer.unlink();
+    }
+}
+
+impl Harvest {
+    fn drain(&mut self, process: &Process) {
+        let Self { writer, settler, rings, epoch, .. } = self;
+        settler.drain(process.machine, rings, writer, *epoch);
+    }
+
+    /// Everything up to now, into the present epoch.
+    fn publish(&mut self, process: &Process) {
+        self.drain(process);
+        self.publish_mappings(process);
+        self.publish_counters(process);
+    }
+
+    /// Ends the present epoch and begins the next.
+    fn next_epoch(&mut self, process: &Process) {
+        if self.epoch > 0 {
+            self.publish(process);
+        } else {
+            self.publish_mappings(process);
+        }
+        self.epoch += 1;
+        self.writer.begin_epoch(self.epoch, now_ns());
+    }
+
+    fn publish_mappings(&mut self, process: &Process) {
+        let table = process.memory.read();
+        if self.mappings == Some(table.generation()) {
+            return;
+        }
+        self.mappings = Some(table.generation());
+        self.writer.publish_mappings(table.iter().map(|(range, m)| entry(range.start, range.end, m)));
+    }
+
+    fn publish_counters(&self, process: &Process) {
+        let sum = |of: fn(&VcpuStats) -> u64| self.stats.iter().map(|s| of(s)).sum::<u64>();
+        let threads = process.threads_started.load(std::sync::atomic::Ordering::Relaxed);
+        for (counter, value) in [
+            (Counter::SyscallsRelayed, sum(|s| s.relayed.get())),
+            (Counter::SyscallsEmulated, sum(|s| s.emulated.get())),
+            (Counter::VmExits, sum(|s| s.exits.get())),
+            (Counter::PageFaultExits, sum(|s| s.faults.get())),
+            (Counter::RingFullExits, sum(|s| s.ring_full.get())),
+            (Counter::Signals, sum(|s| s.signals.get())),
+            (Counter::ThreadsStarted, threads),
+            (Counter::Vcpus, self.stats.len() as u64),
+        ] {
+            self.writer.set_counter(counter, value);
+        }
+    }
+}
+
+fn entry(start: u64, end: u64, mapping: &Mapping) -> MappingEntry<'_> {
+    let shared = if mapping.shared { PROT_SHARED } else { 0 };
+    MappingEntry {
+        start,
+        end,
+        offset: mapping.offset_at(start),
+        prot: mapping.prot.bits() | shared,
+        name: mapping.name(),
+    }
+}
+
+fn now_ns() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `now` is writable for the call.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
+
+/// Moments an interval apart; those that were missed are left out.
+struct Ticks {
+    interval_ns: u64,
+    next_ns: u64,
+}
+
+impl Ticks {
+    fn new(interval: Duration) -> Self {
+        let interval_ns = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX / 4).max(1);
+        Self { interval_ns, next_ns: now_ns() }
+    }
+
+    fn wait(&mut self) {
+        let now = now_ns();
+        let missed = now.saturating_sub(self.next_ns) / self.interval_ns;
+        self.next_ns = self.next_ns.saturating_add((missed + 1).saturating_mul(self.interval_ns));
+        let until = libc::timespec {
+            tv_sec: (self.next_ns / 1_000_000_000) as i64,
+            tv_nsec: (self.next_ns % 1_000_000_000) as i64,
+        };
+        // SAFETY: `until` is readable for the call; the remaining time is not asked for.
+        unsafe {
+            libc::clock_nanosleep(
+                libc::CLOCK_MONOTONIC,
+                libc::TIMER_ABSTIME,
+                &until,
+                std::ptr::null_mut(),
+            )
+        };
+    }
+}

@@ -1,0 +1,4 @@
+//! The data path, from the dirty rings to shared memory, in reading order.
+
+pub(crate) mod harvester;
+pub(crate) mod settle;

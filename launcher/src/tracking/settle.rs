@@ -1,0 +1,109 @@
+//! From dirty-ring entries to counts.
+//!
+//! An entry of the ring says that KVM made a page writable, which it may do on a mere read. The dirty
+//! bit of the guest's own page table says that the program stored to it. An event needs both, and
+//! costs neither an exit nor a lost store, if the order is kept:
+//!
+//! 1. take entries out of the rings (their pages stay writable);
+//! 2. take the dirty bits: set means an event. Stores until step 3 belong to the same event;
+//! 3. re-arm: KVM write-protects the pages, or clears its own dirty bits, and flushes the TLBs;
+//! 4. look again where the bit was clear: a store between 2 and 3 is found here.
+
+use vmmload_consumer::{HeatIndex, Kind, Method, SegmentWriter};
+
+use crate::guest::layout::PAGE;
+use crate::kvm::dirty_ring::DirtyRing;
+use crate::machine::Machine;
+
+/// Entries settled at a time: enough to make the ioctl cheap, few enough to stay in the cache.
+const BATCH: usize = 4096;
+
+/// The pages of one 2 MiB region that were already counted in an epoch.
+#[derive(Clone, Copy)]
+struct Seen {
+    epoch: u32,
+    pages: [u64; 8],
+}
+
+/// Turns entries into events, one at most for each page and epoch.
+pub(super) struct Settler {
+    batch: Vec<u64>,
+    undecided: Vec<u64>,
+    /// Indexed by the region's counter page. Untouched until used.
+    seen: Vec<Seen>,
+}
+
+impl Settler {
+    /// Room for `regions` regions.
+    pub(super) fn new(regions: usize) -> Self {
+        Self {
+            batch: Vec::with_capacity(BATCH),
+            undecided: Vec::with_capacity(BATCH),
+            seen: vec![Seen { epoch: 0, pages: [0; 8] }; regions],
+        }
+    }
+
+    /// Settles everything that is in the rings now; counts it in `epoch`, which is never 0.
+    pub(super) fn drain(
+        &mut self,
+        machine: &Machine,
+        rings: &mut [DirtyRing],
+        writer: &mut SegmentWriter,
+        epoch: u32,
+    ) {
+        for ring in rings {
+            while let Some(page) = ring.pop() {
+                if let Some(va) = machine.chunks.va_of(page.slot, page.offset) {
+                    self.batch.push(va);
+                }
+                if self.batch.len() == BATCH {
+                    self.settle(machine, writer, epoch);
+                }
+            }
+        }
+        self.settle(machine, writer, epoch);
+    }
+
+    fn settle(&mut self, machine: &Machine, writer: &mut SegmentWriter, epoch: u32) {
+        if self.batch.is_empty() {
+            return;
+        }
+        for i in 0..self.batch.len() {
+            let va = self.batch[i];
+            if machine.tables.take_dirty(va) {
+                self.count(writer, va, epoch);
+            } else {
+                self.undecided.push(va);
+            }
+        }
+        self.batch.clear();
+        // Fails only for a VM without rings, which has no entries either.
+        let _ = machine.vm.reset_dirty_rings();
+        while let Some(va) = self.undecided.pop() {
+            if machine.tables.take_dirty(va) {
+                self.count(writer, va, epoch);
+            }
+        }
+    }
+
+    /// One write event, unless the page has had its event in this epoch.
+    fn count(&mut self, writer: &mut SegmentWriter, va: u64, epoch: u32) {
+        let region = writer.region(va, Kind::Write);
+        if !region.is_some_and(|region| self.was_seen(region, va, epoch)) {
+            writer.record(region, va, Kind::Write, Method::DirtyRing, 1);
+        }
+    }
+
+    fn was_seen(&mut self, region: HeatIndex, va: u64, epoch: u32) -> bool {
+        let Some(seen) = self.seen.get_mut(region.get()) else { return false };
+        if seen.epoch != epoch {
+            *seen = Seen { epoch, pages: [0; 8] };
+        }
+        let page = (va / PAGE % 512) as usize;
+        let bit = 1 << (page % 64);
+        let word = &mut seen.pages[page / 64];
+        let was = *word & bit != 0;
+        *word |= bit;
+        was
+    }
+}
