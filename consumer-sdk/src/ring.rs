@@ -13,9 +13,10 @@
 //! (5) head          = p + 1   release      (e) slot.sequence again
 //! ```
 //!
-//! (4) pairs with (b): who sees the sequence sees the words. (2) pairs with (d): who saw any word of a
-//! later record sees (1) or something later at (e), and so discards what it read. (5) pairs with (a):
-//! a position below the head has been dealt with, written or dropped.
+//! (5) pairs with (a): a position below the head has been dealt with, written or dropped. (4) pairs with
+//! (b): who sees the sequence sees the words, even a reader that never looks at the head. (2) pairs with
+//! (d): who saw any word of a later record sees (1) or something later at (e), and so discards what it
+//! read.
 
 use crate::sync::{AtomicU64, Ordering, fence, load_acquire};
 use crate::wire::{EVENT_WORDS, Event};
