@@ -15,6 +15,7 @@ pub mod packages;
 mod program;
 pub mod scratch;
 mod session;
+pub mod watched;
 
 pub use binary::vmmload;
 pub use guest::{Guest, Link};

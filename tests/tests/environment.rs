@@ -160,7 +160,7 @@ fn closed_standard_descriptors_stay_closed() {
 #[test]
 fn program_that_closes_or_covers_every_descriptor_goes_on_working() {
     guest("close_everything")
-        .arranged("limit=7:1024:1048576")
+        .arranged("limit=7:1024:4096")
         .compare_success();
 }
 
@@ -174,7 +174,13 @@ fn program_that_covers_a_large_descriptor_table_goes_on_working() {
 #[test]
 fn ignored_and_blocked_signals_are_inherited_and_nothing_else_is_set() {
     let program = guest("show_signals");
-    assert_eq!(program.compare_success().text(), "blocked 0, pending 0\n");
+    // Signals 32 and 33 belong to the C library, whose posix_spawn leaves them ignored.
+    let own = |line: &&str| !line.starts_with("signal 32:") && !line.starts_with("signal 33:");
+    let text = program.compare_success().text();
+    assert_eq!(
+        text.lines().filter(own).collect::<Vec<_>>(),
+        ["blocked 0, pending 0"]
+    );
     let arranged = program
         .arranged("ignore=13")
         .arranged("ignore=2")
@@ -233,8 +239,8 @@ fn ignored_sigpipe_shows_as_a_failed_write() {
 #[test]
 fn unread_input_is_left_for_the_next_program() {
     let text = compare_shell(
-        "printf 'first\\nrest\\n' | (${run} dd bs=6 count=1 2>/dev/null; cat)",
-        &[("run", "")],
+        "printf 'first\\nrest\\n' | ({run} dd bs=6 count=1 2>/dev/null; cat)",
+        &[],
     );
     assert_eq!(text, "first\nrest\n");
 }

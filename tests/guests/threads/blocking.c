@@ -60,7 +60,7 @@ static void listen_for_one(void)
 
 int main(void)
 {
-    char path[] = "blocking-XXXXXX";
+    char path[] = "/tmp/vmmload-blocking-XXXXXX";
     pthread_t threads[4];
     for (int i = 0; i < 3; i++)
         CHECK(pipe(pipes[i]) == 0);
