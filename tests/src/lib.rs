@@ -1,1 +1,41 @@
-//! Helpers shared by the tests and the benchmark.
+//! The harness of vmmload's tests: runs a program natively and inside vmmload, and compares.
+//!
+//! A test builds a [`Program`] (or compiles a [`Guest`], a small C program that checks itself) and
+//! calls [`Program::compare`]. The native half always runs, so a guest that is itself wrong shows at
+//! once. Where no VM can be had the other half is skipped aloud, or fails in CI: see [`machine`].
+
+mod binary;
+pub mod data;
+mod diff;
+pub mod dump;
+mod guest;
+pub mod machine;
+mod outcome;
+pub mod packages;
+mod program;
+pub mod scratch;
+mod session;
+pub mod watched;
+
+pub use binary::vmmload;
+pub use guest::{Guest, Link};
+pub use outcome::Outcome;
+pub use program::Program;
+pub use session::Session;
+
+/// Declares one test per guest program: `sentence: "directory/guest" [arguments] [linkage];`
+///
+/// Each such guest must succeed natively, and do exactly the same inside.
+#[macro_export]
+macro_rules! guest_tests {
+    ($($(#[$meta:meta])* $name:ident: $guest:literal $([$($arg:expr),*])? $($link:ident)?;)+) => {
+        $(
+            $(#[$meta])*
+            #[test]
+            fn $name() {
+                let guest = $crate::Guest::new($guest) $(.linked($crate::Link::$link))?;
+                guest.program() $($(.arg($arg))*)? .compare_success();
+            }
+        )+
+    };
+}

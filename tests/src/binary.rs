@@ -1,0 +1,48 @@
+//! Finds the vmmload binary, or builds it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use crate::scratch::{target, workspace};
+
+/// The vmmload binary under test: `VMMLOAD_BIN` if set, else built in release mode, once per process.
+///
+/// # Panics
+/// When `VMMLOAD_BIN` names no file, or the build fails.
+pub fn vmmload() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        std::env::var_os("VMMLOAD_BIN").map_or_else(build, |path| given(Path::new(&path)))
+    })
+}
+
+fn given(path: &Path) -> PathBuf {
+    // Absolute, because tests run programs in other directories.
+    std::fs::canonicalize(path)
+        .unwrap_or_else(|cause| panic!("VMMLOAD_BIN={}: {cause}", path.display()))
+}
+
+/// Cargo's own lock on the target directory makes test processes that build at once wait for each other.
+fn build() -> PathBuf {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args([
+            "build",
+            "--release",
+            "--quiet",
+            "-p",
+            "vmmload",
+            "--target-dir",
+        ])
+        .arg(target())
+        .current_dir(workspace())
+        .output()
+        .expect("cargo can be started");
+    let messages = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "`cargo build --release -p vmmload` failed:\n{messages}"
+    );
+    target().join("release/vmmload")
+}

@@ -1,0 +1,55 @@
+//! What this machine can do, and what happens to a test that it cannot run.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+
+/// Set to `1` to run only the native half of every test: checks the guests and the programs.
+const NATIVE_ONLY: &str = "VMMLOAD_NATIVE_ONLY";
+
+/// Whether programs can run inside vmmload here; if not, the reason is announced by [`skip`].
+#[must_use]
+pub fn can_run_inside() -> bool {
+    if is_set(NATIVE_ONLY) {
+        announce(&format!("{NATIVE_ONLY} is set: only the native half ran"));
+        return false;
+    }
+    match OpenOptions::new().read(true).write(true).open("/dev/kvm") {
+        Ok(_) => true,
+        Err(cause) => {
+            skip(&format!(
+                "cannot open /dev/kvm for reading and writing: {cause}"
+            ));
+            false
+        }
+    }
+}
+
+/// Says aloud that a test did not run.
+///
+/// # Panics
+/// In CI (`CI` or `VMMLOAD_CI` set), where a test that cannot run is a test that failed.
+pub fn skip(why: &str) {
+    assert!(
+        !is_set("CI") && !is_set("VMMLOAD_CI"),
+        "cannot run in CI: {why}"
+    );
+    announce(why);
+}
+
+/// Whether this process has the rights of root.
+#[must_use]
+pub fn is_root() -> bool {
+    // SAFETY: geteuid takes nothing, touches no memory and cannot fail.
+    unsafe { libc::geteuid() == 0 }
+}
+
+/// Writes past the test runner's capture, which hides what a passing test prints.
+fn announce(why: &str) {
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {test}: {why}");
+}
+
+fn is_set(name: &str) -> bool {
+    std::env::var_os(name)
+        .is_some_and(|value| !value.is_empty() && value != "0" && value != "false")
+}

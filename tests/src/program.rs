@@ -1,0 +1,353 @@
+//! A command that can run natively or inside vmmload, with everything else equal.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{Read, Write};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::diff::difference;
+use crate::outcome::tail;
+use crate::{Guest, Link, Outcome, machine, vmmload};
+
+/// A command line with its surroundings.
+#[derive(Debug, Clone)]
+pub struct Program {
+    argv: Vec<OsString>,
+    directory: Option<PathBuf>,
+    variables: Vec<(OsString, OsString)>,
+    stdin: Input,
+    limit: Duration,
+    options: Vec<OsString>,
+    arrangements: Vec<OsString>,
+}
+
+#[derive(Debug, Clone)]
+enum Input {
+    Nothing,
+    Bytes(Vec<u8>),
+    File(PathBuf),
+}
+
+impl Program {
+    /// A command without arguments and with empty standard input, that may take a minute.
+    #[must_use]
+    pub fn new(program: impl Into<OsString>) -> Self {
+        Self {
+            argv: vec![program.into()],
+            directory: None,
+            variables: Vec::new(),
+            stdin: Input::Nothing,
+            limit: Duration::from_secs(60),
+            options: Vec::new(),
+            arrangements: Vec::new(),
+        }
+    }
+
+    /// Adds one argument.
+    #[must_use]
+    pub fn arg(mut self, argument: impl Into<OsString>) -> Self {
+        self.argv.push(argument.into());
+        self
+    }
+
+    /// Adds arguments.
+    #[must_use]
+    pub fn args<A: Into<OsString>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
+        self.argv.extend(arguments.into_iter().map(Into::into));
+        self
+    }
+
+    /// Sets one environment variable.
+    #[must_use]
+    pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        self.variables.push((name.into(), value.into()));
+        self
+    }
+
+    /// Sets the current directory.
+    #[must_use]
+    pub fn directory(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.directory = Some(directory.into());
+        self
+    }
+
+    /// Gives these bytes on standard input, through a pipe.
+    #[must_use]
+    pub fn input(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.stdin = Input::Bytes(bytes.into());
+        self
+    }
+
+    /// Opens a file as standard input.
+    #[must_use]
+    pub fn input_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.stdin = Input::File(path.into());
+        self
+    }
+
+    /// How long one run may take before it is killed and the test fails.
+    #[must_use]
+    pub fn limit(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// Adds an option of `vmmload run`; without meaning for the native run.
+    #[must_use]
+    pub fn option(mut self, option: impl Into<OsString>) -> Self {
+        self.options.push(option.into());
+        self
+    }
+
+    /// Starts the command through the guest `environment/arrange`, which prepares process state that
+    /// Rust's `Command` cannot express: `ignore=2`, `block=10`, `fd=7`, `close=0`, `umask=027`,
+    /// `env=A=1` ...
+    #[must_use]
+    pub fn arranged(mut self, item: impl Into<OsString>) -> Self {
+        self.arrangements.push(item.into());
+        self
+    }
+
+    /// The command to run natively.
+    #[must_use]
+    pub fn native_command(&self) -> Command {
+        self.command(&[])
+    }
+
+    /// The command to run inside.
+    #[must_use]
+    pub fn inside_command(&self) -> Command {
+        let mut wrapper: Vec<OsString> = vec![vmmload().into(), "run".into()];
+        wrapper.extend(self.options.iter().cloned());
+        wrapper.push("--".into());
+        self.command(&wrapper)
+    }
+
+    fn command(&self, wrapper: &[OsString]) -> Command {
+        let mut words: Vec<OsString> = Vec::new();
+        if !self.arrangements.is_empty() {
+            words.push(
+                Guest::new("environment/arrange")
+                    .linked(Link::Static)
+                    .path()
+                    .into(),
+            );
+            words.extend(self.arrangements.iter().cloned());
+            words.push("--".into());
+        }
+        words.extend(wrapper.iter().cloned());
+        words.extend(self.argv.iter().cloned());
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]);
+        if let Some(directory) = &self.directory {
+            command.current_dir(directory);
+        }
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        // A group of its own: a command that hangs is killed with everything it started.
+        command.process_group(0);
+        command
+    }
+
+    /// Runs natively.
+    ///
+    /// # Panics
+    /// When the command cannot be started or takes too long.
+    #[must_use]
+    #[track_caller]
+    pub fn native(&self) -> Outcome {
+        self.execute(self.native_command())
+    }
+
+    /// Runs inside vmmload.
+    ///
+    /// # Panics
+    /// When the command cannot be started or takes too long.
+    #[must_use]
+    #[track_caller]
+    pub fn inside(&self) -> Outcome {
+        self.execute(self.inside_command())
+    }
+
+    /// Runs natively and inside; output, messages and status must be equal. Gives the native outcome.
+    ///
+    /// # Panics
+    /// When they differ, and when either takes too long.
+    #[track_caller]
+    pub fn compare(&self) -> Outcome {
+        self.compare_through(|bytes| bytes.to_vec())
+    }
+
+    /// Like [`Program::compare`], and the program must succeed.
+    ///
+    /// # Panics
+    /// When it fails natively, and like [`Program::compare`].
+    #[track_caller]
+    pub fn compare_success(&self) -> Outcome {
+        let outcome = self.compare();
+        outcome.assert_success(&format!("{} natively", self.shown()));
+        outcome
+    }
+
+    /// Like [`Program::compare`], of what `essence` leaves of each output: for output that holds times.
+    ///
+    /// # Panics
+    /// Like [`Program::compare`].
+    #[track_caller]
+    pub fn compare_through(&self, essence: impl Fn(&[u8]) -> Vec<u8>) -> Outcome {
+        let native = self.native();
+        if !machine::can_run_inside() {
+            return native;
+        }
+        let inside = self.inside();
+        let differences = [
+            difference("stdout", &essence(&native.stdout), &essence(&inside.stdout)),
+            difference("stderr", &essence(&native.stderr), &essence(&inside.stderr)),
+            (native.status != inside.status).then(|| {
+                format!(
+                    "status differs: native {}, inside {}\n",
+                    native.status, inside.status
+                )
+            }),
+        ];
+        let text: String = differences.into_iter().flatten().collect();
+        assert!(
+            text.is_empty(),
+            "{} is not the same inside\n{text}",
+            self.shown()
+        );
+        native
+    }
+
+    /// The command line, for messages.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        let words = self.arrangements.iter().chain(&self.argv);
+        words
+            .map(|word| shell_word(word))
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+
+    #[track_caller]
+    fn execute(&self, mut command: Command) -> Outcome {
+        command
+            .stdin(self.stdin_handle())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let start = Instant::now();
+        let mut child = command
+            .spawn()
+            .unwrap_or_else(|cause| panic!("cannot start {command:?}: {cause}"));
+        self.feed(&mut child);
+        let stdout = collect(child.stdout.take().expect("piped above"));
+        let stderr = collect(child.stderr.take().expect("piped above"));
+        let ended = wait(&mut child, self.limit);
+        let doing = ended.is_none().then(|| doing(child.id()));
+        if ended.is_none() {
+            kill_group(child.id());
+        }
+        let status =
+            ended.unwrap_or_else(|| child.wait().expect("a killed child can be waited for"));
+        let stdout = stdout.join().expect("reading a pipe does not panic");
+        let stderr = stderr.join().expect("reading a pipe does not panic");
+        if let Some(doing) = doing {
+            let (out, err) = (tail(&stdout), tail(&stderr));
+            panic!(
+                "{command:?} did not end in {:?}:\n{doing}\nstdout: {out}\nstderr: {err}",
+                self.limit
+            );
+        }
+        Outcome {
+            stdout,
+            stderr,
+            status,
+            elapsed: start.elapsed(),
+        }
+    }
+
+    fn stdin_handle(&self) -> Stdio {
+        match &self.stdin {
+            Input::Nothing => Stdio::null(),
+            Input::Bytes(_) => Stdio::piped(),
+            Input::File(path) => std::fs::File::open(path)
+                .unwrap_or_else(|cause| panic!("{}: {cause}", path.display()))
+                .into(),
+        }
+    }
+
+    /// Writes the input from a thread of its own: a command may write before it has read everything.
+    fn feed(&self, child: &mut Child) {
+        if let Input::Bytes(bytes) = &self.stdin {
+            let (bytes, mut pipe) = (bytes.clone(), child.stdin.take().expect("piped above"));
+            // A command that ends without reading everything is the command's own affair.
+            std::thread::spawn(move || drop(pipe.write_all(&bytes)));
+        }
+    }
+}
+
+fn shell_word(word: &OsStr) -> String {
+    let text = word.as_encoded_bytes().escape_ascii().to_string();
+    let plain = !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"/._-=+:,".contains(&byte));
+    if plain { text } else { format!("'{text}'") }
+}
+
+fn collect(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        // What was read before an error is still what the command wrote.
+        let _ = pipe.read_to_end(&mut bytes);
+        bytes
+    })
+}
+
+/// Waits until the child ends; `None` when it has not after `limit`.
+pub(crate) fn wait(child: &mut Child, limit: Duration) -> Option<std::process::ExitStatus> {
+    let deadline = Instant::now() + limit;
+    let mut pause = Duration::from_micros(200);
+    loop {
+        if let Some(status) = child.try_wait().expect("an own child can be waited for") {
+            return Some(status);
+        }
+        if Instant::now() >= deadline {
+            return None;
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(10));
+    }
+}
+
+/// What each thread of a process is doing, as the kernel tells it.
+pub(crate) fn doing(pid: u32) -> String {
+    let read = |path: String| std::fs::read_to_string(path).unwrap_or_default();
+    let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else {
+        return format!("process {pid} is gone");
+    };
+    let shown = tasks.flatten().take(10).map(|task| {
+        let task = task.path().display().to_string();
+        let status = read(format!("{task}/status"));
+        let state = status
+            .lines()
+            .find(|line| line.starts_with("State:"))
+            .unwrap_or("State: unknown");
+        format!(
+            "{task}: {state}, in {}, system call {}",
+            read(format!("{task}/wchan")),
+            read(format!("{task}/syscall")).trim()
+        )
+    });
+    shown.collect::<Vec<_>>().join("\n")
+}
+
+/// Kills a child started by this harness, with everything in its group.
+pub(crate) fn kill_group(pid: u32) {
+    let group = libc::pid_t::try_from(pid).expect("a pid fits pid_t");
+    // SAFETY: kill touches no memory; the group was created by this harness for this child alone, and
+    // the child is not yet waited for, so its number cannot have been given away.
+    unsafe { libc::kill(-group, libc::SIGKILL) };
+}
