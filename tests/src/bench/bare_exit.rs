@@ -49,8 +49,13 @@ const BASE: u64 = 0x100_0000_0000;
 const EXIT_PORT: u8 = 0x10;
 const EXCEPTION_PORT: u8 = 0x11;
 
-/// I/O privilege level 3, so that ring 3 may execute `out`; interrupts off; bit 1 is always set.
-const RFLAGS: u64 = 0x3002;
+/// Interrupts off; bit 1 is always set. The I/O privilege level stays 0, as not every KVM keeps it.
+const RFLAGS: u64 = 2;
+
+/// The TSS's I/O bitmap follows its 104 bytes and opens ports 0 to 255 to ring 3.
+const IO_BITMAP: u16 = 104;
+/// Last byte of the segment: the one behind the bitmap, which must be all ones.
+const TSS_LIMIT: u16 = IO_BITMAP + 256 / 8;
 
 /// Present, writable, user.
 const TABLE_ENTRY: u64 = 7;
@@ -272,7 +277,7 @@ fn set_system_registers(sregs: &mut kvm_sregs) {
     (sregs.ds, sregs.es, sregs.fs, sregs.gs, sregs.ss) = (data, data, data, data, data);
     sregs.tr = kvm_segment {
         base: BASE + TSS,
-        limit: 0x67,
+        limit: u32::from(TSS_LIMIT),
         selector: TASK,
         type_: 11,
         present: 1,
@@ -295,9 +300,9 @@ fn fill(memory: &mut [u8]) {
     for (address, descriptor) in (GDT..).step_by(8).zip(descriptors) {
         put(memory, address, &u64::to_le_bytes(descriptor));
     }
-    // Ring 0's stack pointer, and an I/O bitmap that begins beyond the segment: none.
     put(memory, TSS + 4, &(BASE + STACK_TOP).to_le_bytes());
-    put(memory, TSS + 0x66, &0x68_u16.to_le_bytes());
+    put(memory, TSS + 0x66, &IO_BITMAP.to_le_bytes());
+    put(memory, TSS + u64::from(TSS_LIMIT), &[0xff]);
     fill_exception_gates(memory);
     put(memory, EXCEPTION_STUB, &[0xe6, EXCEPTION_PORT, 0xf4]); // out; hlt
     put(memory, PORT_LOOP, &[0xe6, EXIT_PORT, 0xeb, 0xfc]); // out; jmp back to it

@@ -125,7 +125,12 @@ impl Bench<'_> {
             name: "7z b",
             commands: tools::seven_zip()
                 .map(|path| fixed(command(&path.display().to_string(), words, dictionary))),
-            trackings: TRACKINGS,
+            // A run takes seconds, which --quick has not.
+            trackings: if self.options.quick {
+                &[Off, Every100Ms]
+            } else {
+                TRACKINGS
+            },
             metrics: &[slowdown("rating", "", Unit::Mips, &[])],
             read: read_seven_zip,
             share: Duration::from_secs(40),
@@ -138,9 +143,9 @@ impl Bench<'_> {
             ("streaming writer", "stream", stream),
             ("Zipf 70/30 mix", "zipf", zipf),
         ] {
-            let runner = self.runner;
+            let (runner, quick) = (self.runner, self.options.quick);
             let commands: Commands<'_> =
-                Box::new(move |t| runner.workload(workload, &[mib, several_epochs_ms(t)]));
+                Box::new(move |t| runner.workload(workload, &[mib, several_epochs_ms(t, quick)]));
             self.measure(&Scenario {
                 group: MEMORY,
                 name,
@@ -316,10 +321,13 @@ const fn difference(key: &'static str, unit: Unit, targets: &'static [(Tracking,
 }
 
 /// Long enough to meet several re-armings, and no longer.
-fn several_epochs_ms(tracking: Tracking) -> u64 {
+fn several_epochs_ms(tracking: Tracking, quick: bool) -> u64 {
     match tracking {
+        Tracking::Off if quick => 300,
         Tracking::Off => 500,
+        Tracking::EverySecond if quick => 2200,
         Tracking::EverySecond => 3000,
+        Tracking::Every100Ms if quick => 500,
         Tracking::Every100Ms => 1000,
     }
 }
