@@ -128,7 +128,7 @@ impl ExitMeter {
         self.median_ns(|_| ())
     }
 
-    /// Nanoseconds per round of `syscall`, exit, and back behind the `syscall`.
+    /// Nanoseconds per round of `syscall`, exit, and back behind the `syscall`: the bare relay.
     pub(crate) fn system_call_ns(&mut self) -> Result<f64, String> {
         self.vcpu.set_sync_valid_reg(SyncReg::SystemRegister);
         self.enter(CALL_LOOP)?;

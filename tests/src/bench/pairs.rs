@@ -45,7 +45,39 @@ pub(crate) struct Scenario<'a> {
 struct Pair {
     native: Values,
     inside: Values,
-    bare_exit: Option<f64>,
+    bare: Option<Bare>,
+}
+
+/// What the mini VM takes, in nanoseconds.
+#[derive(Clone, Copy)]
+struct Bare {
+    exit: f64,
+    relay: f64,
+}
+
+impl Bare {
+    fn measure(meter: &mut ExitMeter) -> Result<Self, String> {
+        Ok(Self {
+            exit: meter.port_write_ns()?,
+            relay: meter.system_call_ns()?,
+        })
+    }
+
+    fn mean(self, other: Self) -> Self {
+        Self {
+            exit: (self.exit + other.exit) / 2.0,
+            relay: (self.relay + other.relay) / 2.0,
+        }
+    }
+
+    /// The one that a row is compared with.
+    fn for_comparison(self, comparison: Comparison) -> Option<f64> {
+        match comparison {
+            Comparison::OverBareExit => Some(self.exit),
+            Comparison::OverBareRelay => Some(self.relay),
+            _ => None,
+        }
+    }
 }
 
 /// Runs all rounds of a scenario and hands over its rows. With a meter, the bare exit is measured
@@ -113,27 +145,19 @@ fn run_pair(
     runner: &Runner,
 ) -> Result<Pair, String> {
     let command = scenario.commands.as_ref().map_err(Clone::clone)?(tracking);
-    let mut bare_exit = || {
-        meter
-            .as_deref_mut()
-            .map(ExitMeter::port_write_ns)
-            .transpose()
-    };
+    let mut bare = || meter.as_deref_mut().map(Bare::measure).transpose();
     let once = |side: &str, line: &[String]| {
         let values = runner::run(line).and_then(|finished| (scenario.read)(&finished));
         values.map_err(|e| format!("{side}: {e}"))
     };
     let native = once("native", &command)?;
-    let before = bare_exit()?;
+    let before = bare()?;
     let inside = once("inside", &runner.inside(tracking, &command))?;
-    let after = bare_exit()?;
-    let bare_exit = before
-        .zip(after)
-        .map(|(before, after)| (before + after) / 2.0);
+    let after = bare()?;
     Ok(Pair {
         native,
         inside,
-        bare_exit,
+        bare: before.zip(after).map(|(before, after)| before.mean(after)),
     })
 }
 
@@ -144,7 +168,10 @@ fn record(rows: &mut [Row], metrics: &[Metric], pair: Result<Pair, String>) {
                 (Some(&native), Some(&inside)) => {
                     row.native.push(native);
                     row.inside.push(inside);
-                    row.bare_exit.extend(pair.bare_exit);
+                    let bare = pair
+                        .bare
+                        .and_then(|bare| bare.for_comparison(row.comparison));
+                    row.mini_vm.extend(bare);
                 }
                 _ => row.error = Some(format!("its output has no {}", metric.key)),
             },

@@ -160,21 +160,21 @@ fn cells(row: &Row) -> [String; 7] {
     // A reference row has neither half; its figure stands where the native one would.
     let native = outcome
         .native
-        .or(outcome.bare_exit.filter(|_| outcome.inside.is_none()));
+        .or(outcome.mini_vm.filter(|_| outcome.inside.is_none()));
     [
         format!("  {}", row.name),
         row.tracking.map_or("", |tracking| tracking.label()).into(),
         median(native),
         median(outcome.inside),
         compared(row, &outcome),
-        row.native.len().max(row.bare_exit.len()).to_string(),
+        row.native.len().max(row.mini_vm.len()).to_string(),
         target(row, &outcome),
     ]
 }
 
 fn compared(row: &Row, outcome: &Outcome) -> String {
     let spread = match row.comparison {
-        Comparison::None => outcome.bare_exit,
+        Comparison::None => outcome.mini_vm,
         _ => outcome.compared,
     };
     let Some(Spread { median, min, max }) = spread else {
@@ -189,7 +189,7 @@ fn comparison(row: &Row, figure: f64) -> String {
         Comparison::Slowdown if figure < 10.0 => format!("{figure:.3}x"),
         Comparison::Slowdown => format!("{figure:.1}x"),
         Comparison::None => value(row.unit, figure, false),
-        Comparison::Difference | Comparison::OverBareExit => value(row.unit, figure, true),
+        _ => value(row.unit, figure, true),
     }
 }
 

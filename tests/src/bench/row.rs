@@ -34,8 +34,11 @@ pub(crate) enum Comparison {
     Slowdown,
     /// How much more inside.
     Difference,
-    /// How much more inside than the bare exit measured just before.
+    /// How much more inside than the bare exit measured beside it.
     OverBareExit,
+    /// How much more inside than the bare relay measured beside it: where `syscall` itself has to be
+    /// emulated, this leaves out what no relay could save.
+    OverBareRelay,
     /// Nothing to compare: the row is a reference itself.
     None,
 }
@@ -79,10 +82,10 @@ pub(crate) struct Row {
     pub(crate) tracking: Option<Tracking>,
     pub(crate) unit: Unit,
     pub(crate) comparison: Comparison,
-    /// Sample `i` of `native`, `inside` and, where there is one, `bare_exit` belong together.
+    /// Sample `i` of `native`, `inside` and, where there is one, `mini_vm` belong together.
     pub(crate) native: Vec<f64>,
     pub(crate) inside: Vec<f64>,
-    pub(crate) bare_exit: Vec<f64>,
+    pub(crate) mini_vm: Vec<f64>,
     /// The comparison's median over the pairs may be at most this (a factor, or in the row's unit).
     pub(crate) target_at_most: Option<f64>,
     pub(crate) note: Option<String>,
@@ -95,7 +98,7 @@ pub(crate) struct Row {
 pub(crate) struct Outcome {
     pub(crate) native: Option<Spread>,
     pub(crate) inside: Option<Spread>,
-    pub(crate) bare_exit: Option<Spread>,
+    pub(crate) mini_vm: Option<Spread>,
     /// Of the per-pair comparisons, not the comparison of the medians.
     pub(crate) compared: Option<Spread>,
     pub(crate) met: Option<bool>,
@@ -112,7 +115,7 @@ impl Row {
             comparison: Comparison::Difference,
             native: Vec::new(),
             inside: Vec::new(),
-            bare_exit: Vec::new(),
+            mini_vm: Vec::new(),
             target_at_most: None,
             note: None,
             error: None,
@@ -128,7 +131,7 @@ impl Row {
         Outcome {
             native: Spread::of(&self.native),
             inside: Spread::of(&self.inside),
-            bare_exit: Spread::of(&self.bare_exit),
+            mini_vm: Spread::of(&self.mini_vm),
             compared,
             met,
         }
@@ -136,7 +139,7 @@ impl Row {
 
     fn per_pair(&self) -> Vec<f64> {
         let base = match self.comparison {
-            Comparison::OverBareExit => &self.bare_exit,
+            Comparison::OverBareExit | Comparison::OverBareRelay => &self.mini_vm,
             _ => &self.native,
         };
         base.iter()
