@@ -49,10 +49,11 @@ const BASE: u64 = 0x100_0000_0000;
 const EXIT_PORT: u8 = 0x10;
 const EXCEPTION_PORT: u8 = 0x11;
 
-/// Interrupts off; bit 1 is always set. The I/O privilege level stays 0, as not every KVM keeps it.
-const RFLAGS: u64 = 2;
+/// Interrupts off; bit 1 is always set; I/O privilege level 3, so that ring 3 may execute `out`.
+const RFLAGS: u64 = 0x3002;
 
-/// The TSS's I/O bitmap follows its 104 bytes and opens ports 0 to 255 to ring 3.
+/// The TSS's I/O bitmap follows its 104 bytes and opens ports 0 to 255 to ring 3. It is needed beside
+/// the privilege level: software KVM drops that, and QEMU's emulated SVM ignores the bitmap.
 const IO_BITMAP: u16 = 104;
 /// Last byte of the segment: the one behind the bitmap, which must be all ones.
 const TSS_LIMIT: u16 = IO_BITMAP + 256 / 8;

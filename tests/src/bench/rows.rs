@@ -1,5 +1,6 @@
 //! What is measured, group by group, with its targets.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::bare_exit::ExitMeter;
@@ -55,18 +56,29 @@ impl Bench<'_> {
         pairs::measure(scenario, None, self.runner, self.options, self.add);
     }
 
+    /// A foreign program, looked for and perhaps installed only for a row that will be run.
+    fn tool(
+        &self,
+        group: &str,
+        name: &str,
+        find: impl FnOnce() -> Result<PathBuf, String>,
+    ) -> Result<String, String> {
+        match self.options.wants_row(group, name) {
+            true => find().map(|path| path.display().to_string()),
+            false => Err("left out by --only".into()),
+        }
+    }
+
     fn compute(&mut self) {
         const TRACKINGS: &[Tracking] = &[Off, Every100Ms];
         const TARGETS: &[(Tracking, f64)] = &[(Off, UNTRACKED), (Every100Ms, COMPUTING)];
-        let openssl = tools::ensure("openssl", "openssl");
         for (name, algorithm) in [
             ("openssl sha256", "sha256"),
             ("openssl aes-256-gcm", "aes-256-gcm"),
         ] {
-            let line = openssl.clone().map(|path| {
-                let words = "speed -mr -elapsed -seconds 1 -bytes 16384 -evp";
-                fixed(command(&path.display().to_string(), words, algorithm))
-            });
+            let openssl = self.tool(COMPUTE, name, || tools::ensure("openssl", "openssl"));
+            let words = "speed -mr -elapsed -seconds 1 -bytes 16384 -evp";
+            let line = openssl.map(|path| fixed(command(&path, words, algorithm)));
             self.measure(&Scenario {
                 group: COMPUTE,
                 name,
@@ -123,8 +135,9 @@ impl Bench<'_> {
         self.measure(&Scenario {
             group: MEMORY,
             name: "7z b",
-            commands: tools::seven_zip()
-                .map(|path| fixed(command(&path.display().to_string(), words, dictionary))),
+            commands: self
+                .tool(MEMORY, "7z b", tools::seven_zip)
+                .map(|path| fixed(command(&path, words, dictionary))),
             // A run takes seconds, which --quick has not.
             trackings: if self.options.quick {
                 &[Off, Every100Ms]
@@ -287,11 +300,11 @@ impl Bench<'_> {
             Unit::Nanoseconds,
             &[(Every100Ms, START_NS)],
         )];
-        let line = tools::ensure("true", "coreutils");
+        let line = self.tool(START, "true", || tools::ensure("true", "coreutils"));
         self.measure(&Scenario {
             group: START,
             name: "true",
-            commands: line.map(|path| fixed(vec![path.display().to_string()])),
+            commands: line.map(|path| fixed(vec![path])),
             trackings: &[Every100Ms],
             metrics: METRICS,
             read: |finished| Ok(wall(finished)),
