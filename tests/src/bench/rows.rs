@@ -91,7 +91,7 @@ impl Bench<'_> {
                     TARGETS,
                 )],
                 read: read_openssl,
-                share: Duration::from_secs(21),
+                share: Duration::from_secs(14),
                 factor: 1,
                 note: None,
             });
@@ -166,7 +166,7 @@ impl Bench<'_> {
                 trackings: TRACKINGS,
                 metrics: METRICS,
                 read: read_workload,
-                share: Duration::from_secs(50),
+                share: Duration::from_secs(42),
                 factor: 1,
                 note: None,
             });
