@@ -4,7 +4,11 @@
 //! exceptions and calls into the host's. Data: `kvm::dirty_ring` and `tracking` turn its stores into
 //! records. `session` is where they meet.
 
-#![no_main]
+#![cfg_attr(not(test), no_main)]
+#![cfg_attr(
+    test,
+    allow(dead_code, reason = "the test harness brings its own entry point")
+)]
 
 mod cli;
 mod entry;
@@ -17,15 +21,17 @@ mod session;
 mod syscalls;
 mod tracking;
 
+#[cfg(not(test))]
 use std::ffi::{c_char, c_int};
 
-use entry::Inherited;
-use process::lifecycle::OWN_FAILURE;
+#[cfg(not(test))]
+use {entry::Inherited, process::lifecycle::OWN_FAILURE};
 
 /// The C entry point: see [`entry`] for why it is not Rust's.
 ///
 /// # Safety
 /// Called by the C library's start-up code, once.
+#[cfg(not(test))]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn main(
     argc: c_int,

@@ -3,25 +3,36 @@
 use super::SummaryTarget;
 use std::collections::HashMap;
 use std::fmt::{self, Display, Formatter};
-use std::fs;
+use std::fs::File;
 use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 use vmmload_consumer::{Consumer, Counter, Heat, Info, Kind, Mappings, PAGE_SIZE};
 
-/// Writes the summary of a segment to `target`. `elapsed` is the command's time from start to end.
+impl SummaryTarget {
+    /// Opens what the summary will go to. Done before the command starts: the command may close or
+    /// replace its standard error, and a file that cannot be written is worth knowing at once.
+    ///
+    /// # Errors
+    /// What opening the file, or copying the descriptor, said.
+    pub(crate) fn open(&self) -> io::Result<OwnedFd> {
+        match self {
+            SummaryTarget::Stderr => io::stderr().as_fd().try_clone_to_owned(),
+            SummaryTarget::File(path) => Ok(File::create(path)?.into()),
+        }
+    }
+}
+
+/// Writes the summary of a segment to `out`. `elapsed` is the command's time from start to end.
 ///
 /// # Errors
-/// What creating or writing the file said.
+/// What writing said.
 pub(crate) fn write_summary(
     consumer: &Consumer,
     elapsed: Duration,
-    target: &SummaryTarget,
+    out: &mut impl Write,
 ) -> io::Result<()> {
-    let summary = Summary::of(consumer, elapsed).to_string();
-    match target {
-        SummaryTarget::Stderr => io::stderr().write_all(summary.as_bytes()),
-        SummaryTarget::File(path) => fs::write(path, summary),
-    }
+    out.write_all(Summary::of(consumer, elapsed).to_string().as_bytes())
 }
 
 /// Everything the report shows.
@@ -255,14 +266,11 @@ mod tests {
         let process = busy_process();
         let consumer = Consumer::attach(process.pid()).unwrap();
         let path = std::env::temp_dir().join(format!("vmmload-summary-{}", process.pid()));
-        write_summary(
-            &consumer,
-            Duration::ZERO,
-            &SummaryTarget::File(path.clone()),
-        )
-        .unwrap();
-        let text = fs::read_to_string(&path).unwrap();
-        fs::remove_file(path).unwrap();
+        let target = SummaryTarget::File(path.clone());
+        let mut out = File::from(target.open().unwrap());
+        write_summary(&consumer, Duration::ZERO, &mut out).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::remove_file(path).unwrap();
         assert!(text.starts_with("vmmload: summary of process"), "{text}");
     }
 }

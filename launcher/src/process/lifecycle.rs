@@ -47,9 +47,11 @@ fn exit_now(status: i32) -> ! {
 fn finish(process: &Process, end: End) {
     // Whoever comes second waits here until the first has ended the process.
     process.tracker.finish(process, end, |consumer| {
-        let Some(target) = &process.config.summary else { return };
-        if let Err(e) = cli::write_summary(consumer, process.started.elapsed(), target) {
-            eprintln!("vmmload: the summary cannot be written: {e}. Check the file given to --summary");
+        let Some(mut out) = process.summary.as_ref() else {
+            return;
+        };
+        if let Err(e) = cli::write_summary(consumer, process.started.elapsed(), &mut out) {
+            eprintln!("vmmload: the summary cannot be written: {e}. Check where it goes");
         }
     });
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
-use std::{ffi::CString, io};
+use std::{ffi::CString, fs::File, io};
 
 use super::memory::Memory;
 use super::signals::Dispositions;
@@ -19,7 +19,8 @@ pub(crate) struct Tally(AtomicU64);
 impl Tally {
     /// Adds `n`. Only the owning thread may: there is no read-modify-write.
     pub(crate) fn add(&self, n: u64) {
-        self.0.store(self.0.load(Ordering::Relaxed) + n, Ordering::Relaxed);
+        self.0
+            .store(self.0.load(Ordering::Relaxed) + n, Ordering::Relaxed);
     }
 
     /// The value some moment ago.
@@ -67,6 +68,8 @@ pub(crate) struct Process {
     pub config: RunConfig,
     /// Path of the program that runs.
     pub executable: CString,
+    /// Where the summary goes at the end, out of the program's way.
+    pub summary: Option<File>,
     /// When the program started.
     pub started: Instant,
     /// Threads started so far, the first included.
@@ -74,6 +77,7 @@ pub(crate) struct Process {
     live_threads: AtomicUsize,
     leader_status: AtomicI32,
     idle: Mutex<Vec<IdleVcpu>>,
+    /// The first thread has vCPU 0.
     next_vcpu: AtomicU32,
 }
 
@@ -85,7 +89,7 @@ impl Process {
         tracker: Tracker,
         config: RunConfig,
         executable: CString,
-        vcpus: u32,
+        summary: Option<File>,
     ) -> Self {
         Self {
             machine,
@@ -94,12 +98,13 @@ impl Process {
             tracker,
             config,
             executable,
+            summary,
             started: Instant::now(),
             threads_started: AtomicU64::new(1),
             live_threads: AtomicUsize::new(1),
             leader_status: AtomicI32::new(0),
             idle: Mutex::new(Vec::new()),
-            next_vcpu: AtomicU32::new(vcpus),
+            next_vcpu: AtomicU32::new(1),
         }
     }
 
@@ -108,13 +113,20 @@ impl Process {
     /// # Errors
     /// EAGAIN when KVM has no more, or what KVM says.
     pub(crate) fn take_vcpu(&self) -> io::Result<IdleVcpu> {
-        if let Some(idle) = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop() {
+        if let Some(idle) = self
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop()
+        {
             return Ok(idle);
         }
         let limit = self.machine.vm.caps().max_vcpus;
         let id = self
             .next_vcpu
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n < limit).then_some(n + 1))
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| {
+                (n < limit).then_some(n + 1)
+            })
             .map_err(|_| io::Error::from_raw_os_error(libc::EAGAIN))?;
         let (vcpu, ring) = Vcpu::create(self.machine, id)?;
         let stats = Arc::new(VcpuStats::default());
@@ -124,7 +136,10 @@ impl Process {
 
     /// Gives a vCPU back.
     pub(crate) fn return_vcpu(&self, idle: IdleVcpu) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(idle);
+        self.idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(idle);
     }
 
     /// One thread more.

@@ -32,10 +32,10 @@ pub(super) fn close_range(thread: &mut GuestThread, call: &Call) -> Outcome {
     let mut start = first;
     for fd in ours {
         let fd = fd as u32;
-        if start < fd {
-            if let Err(e) = close_part(start, fd - 1, call.args[2]) {
-                return Outcome::Return(errno(e));
-            }
+        if start < fd
+            && let Err(e) = close_part(start, fd - 1, call.args[2])
+        {
+            return Outcome::Return(errno(e));
         }
         start = fd + 1;
     }

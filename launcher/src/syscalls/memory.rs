@@ -40,7 +40,7 @@ fn move_break(memory: &Memory, start: u64, from: u64, to: u64) -> Option<()> {
         let flags = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED) as u64;
         let args = [old, new - old, prot, flags, u64::MAX, 0];
         if host_call(libc::SYS_mmap, args).is_err() {
-            memory.release([old..new].into());
+            memory.release(std::iter::once(old..new));
             return None;
         }
         let mapping = Mapping {
@@ -53,7 +53,10 @@ fn move_break(memory: &Memory, start: u64, from: u64, to: u64) -> Option<()> {
 }
 
 fn data_limit() -> u64 {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
     // SAFETY: `limit` is writable for the whole call.
     unsafe { libc::getrlimit(libc::RLIMIT_DATA, &mut limit) };
     limit.rlim_cur
@@ -68,15 +71,14 @@ pub(super) fn madvise(thread: &mut GuestThread, call: &Call) -> Outcome {
     };
     // Held until the host call is done, so that nothing of ours comes to lie in the range.
     let table = thread.process.memory.read();
-    let parts = table.mapped(addr..end);
-    if parts == [addr..end] {
+    if table.covers(addr..end) {
         return thread.relay(call);
     }
     // The kernel refuses an unknown advice before it looks at the range.
     if let Err(e) = host_call(libc::SYS_madvise, [addr, 0, advice, 0, 0, 0]) {
         return failed(e);
     }
-    for part in parts {
+    for part in table.mapped(addr..end) {
         let args = [part.start, part.end - part.start, advice, 0, 0, 0];
         if let Err(e) = host_call(libc::SYS_madvise, args) {
             return failed(e);
@@ -98,7 +100,11 @@ fn attach(memory: &Memory, call: &Call) -> Result<u64, i32> {
     let mut claimed = Vec::new();
     if let (Some(bytes), true) = (bytes, flag(libc::SHM_REMAP) && addr != 0) {
         // SHMLBA is a page on x86.
-        let start = if flag(libc::SHM_RND) { addr & !(PAGE - 1) } else { addr };
+        let start = if flag(libc::SHM_RND) {
+            addr & !(PAGE - 1)
+        } else {
+            addr
+        };
         let range = start..start.checked_add(bytes).ok_or(libc::EINVAL)?;
         if start % PAGE == 0 {
             claimed = memory.claim(&table, &range).map_err(|_| libc::EINVAL)?;
@@ -107,11 +113,26 @@ fn attach(memory: &Memory, call: &Call) -> Result<u64, i32> {
     }
     let start = host_call(libc::SYS_shmat, call.args).inspect_err(|_| memory.release(claimed))?;
     let bytes = bytes.or_else(|| segment_bytes(id as i32)).unwrap_or(PAGE);
-    let write = if flag(libc::SHM_RDONLY) { 0 } else { libc::PROT_WRITE };
+    let write = if flag(libc::SHM_RDONLY) {
+        0
+    } else {
+        libc::PROT_WRITE
+    };
     let execute = if flag(SHM_EXEC) { libc::PROT_EXEC } else { 0 };
     let prot = memory.effective_prot((libc::PROT_READ | write | execute) as u64);
-    let backing = Backing::Segment { id: id as i32, base: start };
-    table.insert(start..start + bytes, Mapping { prot, shared: true, grows_down: false, backing });
+    let backing = Backing::Segment {
+        id: id as i32,
+        base: start,
+    };
+    table.insert(
+        start..start + bytes,
+        Mapping {
+            prot,
+            shared: true,
+            grows_down: false,
+            backing,
+        },
+    );
     Ok(start)
 }
 
@@ -160,9 +181,11 @@ pub(super) fn remap_file_pages(thread: &mut GuestThread, call: &Call) -> Outcome
     let [addr, len, _, page, ..] = call.args;
     let memory = &thread.process.memory;
     let start = addr & !(PAGE - 1);
-    let Some(end) = start.checked_add(len & !(PAGE - 1)) else { return failed(libc::EINVAL) };
+    let Some(end) = start.checked_add(len & !(PAGE - 1)) else {
+        return failed(libc::EINVAL);
+    };
     let mut table = memory.write();
-    if table.mapped(start..end) != [start..end] {
+    if !table.covers(start..end) {
         return failed(libc::EINVAL);
     }
     memory.drop_entries(&(start..end));
@@ -186,4 +209,3 @@ pub(super) fn personality(thread: &mut GuestThread, call: &Call) -> Outcome {
     thread.process.memory.personality_changed();
     Outcome::from_result(result)
 }
-

@@ -15,7 +15,7 @@ mod unsupported;
 
 use crate::host::relay::Call;
 use crate::process::thread::GuestThread;
-use table::lookup;
+use table::{Handling, lookup};
 
 /// What becomes of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +46,11 @@ fn errno(errno: i32) -> u64 {
 
 /// The kernel's answer as a result.
 fn check(answer: i64) -> Result<u64, i32> {
-    if (-4095..0).contains(&answer) { Err(-answer as i32) } else { Ok(answer as u64) }
+    if (-4095..0).contains(&answer) {
+        Err(-answer as i32)
+    } else {
+        Ok(answer as u64)
+    }
 }
 
 /// An emulated call: a function of number and arguments on its thread.
@@ -54,9 +58,12 @@ type Handler = fn(&mut GuestThread, &Call) -> Outcome;
 
 /// Makes one call.
 pub(crate) fn handle(thread: &mut GuestThread, call: &Call) -> Outcome {
-    match lookup(call.nr).handler {
-        None => thread.relay(call),
-        Some(handler) => {
+    match lookup(call.nr) {
+        Handling::Relayed => {
+            thread.stats.relayed.add(1);
+            thread.relay(call)
+        }
+        Handling::Emulated(handler) | Handling::OnVcpu(handler) => {
             thread.stats.emulated.add(1);
             handler(thread, call)
         }

@@ -1,0 +1,200 @@
+//! One line of the result: samples in pairs, how they compare, and what was to be reached.
+
+use serde::Serialize;
+
+use super::stats::Spread;
+
+/// What a sample counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Unit {
+    /// Nanoseconds; less is better.
+    Nanoseconds,
+    /// Nanoseconds per page; less is better.
+    NanosecondsPerPage,
+    /// 10^6 bytes per second; more is better.
+    MegabytesPerSecond,
+    /// 7-Zip's own rating; more is better.
+    Mips,
+    /// 2^20 bytes; less is better.
+    Mebibytes,
+}
+
+impl Unit {
+    fn more_is_better(self) -> bool {
+        matches!(self, Unit::MegabytesPerSecond | Unit::Mips)
+    }
+}
+
+/// How the two halves of a pair are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Comparison {
+    /// How many times slower inside.
+    Slowdown,
+    /// How much more inside.
+    Difference,
+    /// How much more inside than the bare exit measured beside it.
+    OverBareExit,
+    /// How much more inside than the bare relay measured beside it: where `syscall` itself has to be
+    /// emulated, this leaves out what no relay could save.
+    OverBareRelay,
+    /// Nothing to compare: the row is a reference itself.
+    None,
+}
+
+/// vmmload's tracking during a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) enum Tracking {
+    #[serde(rename = "off")]
+    Off,
+    #[serde(rename = "1s")]
+    EverySecond,
+    #[serde(rename = "100ms")]
+    Every100Ms,
+}
+
+impl Tracking {
+    /// As the table shows it.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Tracking::Off => "off",
+            Tracking::EverySecond => "1 s",
+            Tracking::Every100Ms => "100 ms",
+        }
+    }
+
+    /// As `vmmload run` takes it.
+    pub(crate) fn arguments(self) -> [&'static str; 2] {
+        match self {
+            Tracking::Off => ["--track", "none"],
+            Tracking::EverySecond => ["-i", "1s"],
+            Tracking::Every100Ms => ["-i", "100ms"],
+        }
+    }
+}
+
+/// One row of the table and of the JSON.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Row {
+    pub(crate) group: &'static str,
+    pub(crate) name: String,
+    pub(crate) tracking: Option<Tracking>,
+    pub(crate) unit: Unit,
+    pub(crate) comparison: Comparison,
+    /// Sample `i` of `native`, `inside` and, where there is one, `mini_vm` belong together.
+    pub(crate) native: Vec<f64>,
+    pub(crate) inside: Vec<f64>,
+    pub(crate) mini_vm: Vec<f64>,
+    /// The comparison's median over the pairs may be at most this (a factor, or in the row's unit).
+    pub(crate) target_at_most: Option<f64>,
+    pub(crate) note: Option<String>,
+    /// Why (further) samples are missing.
+    pub(crate) error: Option<String>,
+}
+
+/// What a row comes to.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Outcome {
+    pub(crate) native: Option<Spread>,
+    pub(crate) inside: Option<Spread>,
+    pub(crate) mini_vm: Option<Spread>,
+    /// Of the per-pair comparisons, not the comparison of the medians.
+    pub(crate) compared: Option<Spread>,
+    pub(crate) met: Option<bool>,
+}
+
+impl Row {
+    /// A row without samples.
+    pub(crate) fn new(group: &'static str, name: impl Into<String>, unit: Unit) -> Self {
+        Self {
+            group,
+            name: name.into(),
+            tracking: None,
+            unit,
+            comparison: Comparison::Difference,
+            native: Vec::new(),
+            inside: Vec::new(),
+            mini_vm: Vec::new(),
+            target_at_most: None,
+            note: None,
+            error: None,
+        }
+    }
+
+    /// Medians, the per-pair comparison and whether the target is met.
+    pub(crate) fn outcome(&self) -> Outcome {
+        let compared = Spread::of(&self.per_pair());
+        let met = self
+            .target_at_most
+            .map(|limit| compared.is_some_and(|c| c.median <= limit));
+        Outcome {
+            native: Spread::of(&self.native),
+            inside: Spread::of(&self.inside),
+            mini_vm: Spread::of(&self.mini_vm),
+            compared,
+            met,
+        }
+    }
+
+    fn per_pair(&self) -> Vec<f64> {
+        let base = match self.comparison {
+            Comparison::OverBareExit | Comparison::OverBareRelay => &self.mini_vm,
+            _ => &self.native,
+        };
+        base.iter()
+            .zip(&self.inside)
+            .map(|(&base, &inside)| self.compare(base, inside))
+            .collect()
+    }
+
+    fn compare(&self, base: f64, inside: f64) -> f64 {
+        match self.comparison {
+            Comparison::Slowdown if self.unit.more_is_better() => base / inside,
+            Comparison::Slowdown => inside / base,
+            _ => inside - base,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Comparison, Row, Unit};
+
+    fn row(unit: Unit, comparison: Comparison, native: &[f64], inside: &[f64]) -> Row {
+        let mut row = Row::new("group", "row", unit);
+        row.comparison = comparison;
+        row.native = native.to_vec();
+        row.inside = inside.to_vec();
+        row
+    }
+
+    #[test]
+    fn half_the_throughput_is_a_slowdown_of_two() {
+        let row = row(
+            Unit::MegabytesPerSecond,
+            Comparison::Slowdown,
+            &[100.0],
+            &[50.0],
+        );
+        assert_eq!(row.outcome().compared.expect("one pair").median, 2.0);
+    }
+
+    #[test]
+    fn compares_within_pairs_and_not_the_medians() {
+        let row = row(
+            Unit::Nanoseconds,
+            Comparison::Slowdown,
+            &[1.0, 10.0, 3.0],
+            &[2.0, 10.0, 3.0],
+        );
+        assert_eq!(row.outcome().compared.expect("three pairs").median, 1.0);
+    }
+
+    #[test]
+    fn a_row_with_a_target_and_no_samples_has_missed_it() {
+        let mut row = row(Unit::Nanoseconds, Comparison::Slowdown, &[], &[]);
+        row.target_at_most = Some(1.02);
+        assert_eq!(row.outcome().met, Some(false));
+    }
+}
