@@ -115,7 +115,7 @@ fn start(config: RunConfig, inherited: &Inherited, mask: u64) -> Result<GuestThr
 
     let tracker = tracker(&config, &argv)?;
     let stats = Arc::new(VcpuStats::default());
-    tracker.add_vcpu(ring, stats.clone());
+    tracker.add_vcpu(0, ring, stats.clone());
     let executable = std::fs::canonicalize(&path).unwrap_or(path);
     let executable = CString::new(executable.as_os_str().as_bytes()).unwrap_or_default();
     let process = Process::new(machine, memory, tracker, config, executable, summary);
@@ -141,10 +141,7 @@ fn open_summary(config: &RunConfig) -> Result<Option<File>, RunError> {
     let Some(target) = &config.summary else {
         return Ok(None);
     };
-    let parked = target
-        .open()
-        .and_then(descriptors::park)
-        .map_err(RunError::Summary)?;
+    let parked = descriptors::open_parked(|| target.open()).map_err(RunError::Summary)?;
     Ok(Some(parked.into()))
 }
 

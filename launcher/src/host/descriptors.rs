@@ -1,9 +1,9 @@
 //! Keeps the launcher's descriptors out of the program's numbers.
 //!
 //! A program may count on the lowest free descriptor, close all of them, or give each a meaning.
-//! So ours lie above its limit (RLIMIT_NOFILE), where natively no descriptor can be: the limit
-//! binds when a number is handed out, not while it is in use. Where the limit cannot be raised
-//! even for that moment, they lie at its upper end.
+//! So ours lie above its hard limit (RLIMIT_NOFILE), where it can have none itself: the limit binds
+//! when a number is handed out, not while it is in use. Where the hard limit cannot be raised even
+//! for that moment, or is huge, they lie as high as they can.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -17,8 +17,8 @@ static OURS: Mutex<BTreeSet<RawFd>> = Mutex::new(BTreeSet::new());
 /// How many numbers above the program's limit are asked for: one VM and one vCPU for each thread.
 const ROOM: u64 = 8192;
 
-/// Where a limit is higher than this, ours lie from here on: the kernel's table of descriptors is
-/// as long as the highest number, and few programs get this far.
+/// Where a hard limit is higher than this, ours lie from here on: the kernel's table of descriptors
+/// is as long as the highest number, and few programs get this far.
 const HIGHEST_BASE: u64 = 65_536;
 
 fn lock() -> MutexGuard<'static, BTreeSet<RawFd>> {
@@ -29,6 +29,44 @@ fn lock() -> MutexGuard<'static, BTreeSet<RawFd>> {
 pub(crate) fn with_true_limit<T>(f: impl FnOnce() -> T) -> T {
     let _guard = lock();
     f()
+}
+
+/// Opens a descriptor with `open` and moves it out of the program's way, even where the program's
+/// own descriptors take up its whole limit.
+///
+/// # Errors
+/// What `open` says, or fcntl(F_DUPFD_CLOEXEC): usually EMFILE.
+pub(crate) fn open_parked<E: From<io::Error>, T: AsRawFd>(
+    open: impl FnOnce() -> Result<T, E>,
+) -> Result<OwnedFd, E> {
+    let mut ours = lock();
+    let limit = nofile()?;
+    let base = limit.rlim_max.min(HIGHEST_BASE);
+    let above = base + ROOM;
+    let higher = libc::rlimit {
+        rlim_cur: limit.rlim_cur.max(above),
+        rlim_max: limit.rlim_max.max(above),
+    };
+    let highest = libc::rlimit {
+        rlim_cur: limit.rlim_max,
+        rlim_max: limit.rlim_max,
+    };
+    let raised = set_nofile(&higher).is_ok();
+    if !raised {
+        set_nofile(&highest)?;
+    }
+    let copy = open().and_then(|low| {
+        let copy = match raised {
+            true => duplicate(low.as_raw_fd(), base),
+            false => duplicate_below(low.as_raw_fd(), base, &ours),
+        };
+        Ok(copy?)
+    });
+    // Lowering a soft limit, and a hard limit to what it was, is always allowed.
+    set_nofile(&limit)?;
+    let copy = copy?;
+    ours.insert(copy.as_raw_fd());
+    Ok(copy)
 }
 
 /// Our descriptors within `first..=last`, in order.
@@ -43,59 +81,17 @@ pub(crate) fn is_ours(fd: u64) -> bool {
     lock().contains(&(fd as u32 as RawFd))
 }
 
-/// Moves a descriptor out of the program's way.
-///
-/// # Errors
-/// What fcntl(F_DUPFD_CLOEXEC) says: usually EMFILE.
-pub(crate) fn park(fd: OwnedFd) -> io::Result<OwnedFd> {
-    park_copy(&fd)
-}
-
-/// Makes a close-on-exec copy of a descriptor, out of the program's way.
-///
-/// # Errors
-/// As [`park`].
-pub(crate) fn park_copy(fd: &impl AsRawFd) -> io::Result<OwnedFd> {
-    let mut ours = lock();
-    let limit = nofile()?;
-    if limit.rlim_cur > HIGHEST_BASE {
-        let copy = duplicate(fd.as_raw_fd(), HIGHEST_BASE)?;
-        ours.insert(copy.as_raw_fd());
-        return Ok(copy);
-    }
-    let copy = match raised(&limit, || duplicate(fd.as_raw_fd(), limit.rlim_cur)) {
-        Some(copy) => copy?,
-        None => duplicate_below(fd.as_raw_fd(), limit.rlim_cur, &ours)?,
-    };
-    ours.insert(copy.as_raw_fd());
-    Ok(copy)
-}
-
-/// Runs `f` with a soft limit that leaves room above the program's own, and puts that back.
-/// None where neither the hard limit nor a privilege allows it.
-fn raised<T>(limit: &libc::rlimit, f: impl FnOnce() -> T) -> Option<T> {
-    let wanted = limit.rlim_cur.checked_add(ROOM)?;
-    let higher = libc::rlimit {
-        rlim_cur: wanted,
-        rlim_max: limit.rlim_max.max(wanted),
-    };
-    set_nofile(&higher).ok()?;
-    let result = f();
-    // Lowering a soft limit, and a hard limit to what it was, is always allowed.
-    set_nofile(limit).ok()?;
-    Some(result)
-}
-
-/// The highest free number below the limit.
-fn duplicate_below(fd: RawFd, limit: u64, ours: &BTreeSet<RawFd>) -> io::Result<OwnedFd> {
-    let lowest_ours = ours.first().map_or(limit, |&fd| fd as u64).min(limit);
-    for number in (3..lowest_ours).rev().take(1024) {
-        let copy = duplicate(fd, number)?;
-        if copy.as_raw_fd() as u64 == number {
-            return Ok(copy);
+/// The highest free number below `base`.
+fn duplicate_below(fd: RawFd, base: u64, ours: &BTreeSet<RawFd>) -> io::Result<OwnedFd> {
+    let lowest_ours = ours.first().map_or(base, |&fd| fd as u64).min(base);
+    for number in (3..lowest_ours).rev() {
+        // Fails, or gives a higher number, while this one is in use.
+        match duplicate(fd, number) {
+            Ok(copy) if copy.as_raw_fd() as u64 == number => return Ok(copy),
+            _ => {}
         }
     }
-    duplicate(fd, 3)
+    Err(io::Error::from_raw_os_error(libc::EMFILE))
 }
 
 fn duplicate(fd: RawFd, lowest: u64) -> io::Result<OwnedFd> {

@@ -1,7 +1,7 @@
 //! Opens `/dev/kvm` and finds out what it offers.
 
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
 
 use kvm_bindings as kb;
 use kvm_ioctls::Kvm;
@@ -67,16 +67,19 @@ const REQUIRED: &[(&str, u32, &str)] = &[
 /// # Errors
 /// See [`OpenKvmError`].
 pub(crate) fn open() -> Result<(Kvm, Caps), OpenKvmError> {
-    let fd = Kvm::open_with_cloexec(true).map_err(|e| match e.errno() {
-        libc::ENOENT | libc::ENXIO | libc::ENODEV => OpenKvmError::Missing,
-        libc::EACCES | libc::EPERM => OpenKvmError::Denied,
-        errno => OpenKvmError::Open(io::Error::from_raw_os_error(errno)),
+    let fd = descriptors::open_parked(|| {
+        let fd =
+            Kvm::open_with_cloexec(true).map_err(|e| io::Error::from_raw_os_error(e.errno()))?;
+        // SAFETY: the descriptor was just opened and nothing else owns it.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    })
+    .map_err(|e: io::Error| match e.raw_os_error() {
+        Some(libc::ENOENT | libc::ENXIO | libc::ENODEV) => OpenKvmError::Missing,
+        Some(libc::EACCES | libc::EPERM) => OpenKvmError::Denied,
+        _ => OpenKvmError::Open(e),
     })?;
-    // SAFETY: the descriptor was just opened and nothing else owns it.
-    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-    let fd = descriptors::park(fd).map_err(OpenKvmError::Open)?;
-    // SAFETY: `park` gave a descriptor of /dev/kvm that nothing else owns.
-    let kvm = unsafe { Kvm::from_raw_fd(std::os::fd::IntoRawFd::into_raw_fd(fd)) };
+    // SAFETY: a descriptor of /dev/kvm that nothing else owns.
+    let kvm = unsafe { Kvm::from_raw_fd(fd.into_raw_fd()) };
     if kvm.get_api_version() != 12 {
         return Err(OpenKvmError::ApiVersion(kvm.get_api_version()));
     }

@@ -51,22 +51,20 @@ impl DirtyRing {
         })
     }
 
-    /// The next dirty page, if there is one; it counts as harvested from here on.
-    pub(crate) fn pop(&mut self) -> Option<DirtyPage> {
-        let index = (self.next % self.entries) as usize;
-        let entry = self
-            .map
-            .as_mut_ptr()
-            .cast::<kvm_dirty_gfn>()
-            .wrapping_add(index);
-        // SAFETY: `index < entries` and the mapping holds `entries` of these for as long as
-        // `self` lives; the kernel writes `flags` concurrently, so it is only seen as an atomic.
-        let flags = unsafe { AtomicU32::from_ptr(&raw mut (*entry).flags) };
-        // Pairs with the kernel's smp_store_release in kvm_dirty_gfn_set_dirtied.
-        if flags.load(Ordering::Acquire) & (DIRTY | HARVESTED) != DIRTY {
+    /// Number of the next entry, counted from the first ever, modulo 2^32.
+    pub(crate) fn position(&self) -> u32 {
+        self.next
+    }
+
+    /// The next dirty page, if there is one with at least `behind` more after it; it counts as
+    /// harvested from here on.
+    pub(crate) fn pop(&mut self, behind: u32) -> Option<DirtyPage> {
+        if !self.is_dirty(self.next.wrapping_add(behind)) || !self.is_dirty(self.next) {
             return None;
         }
-        // SAFETY: as above; between DIRTY and HARVESTED the kernel leaves these fields alone.
+        let entry = self.entry(self.next);
+        // SAFETY: the entry lies in the mapping (see `entry`); between DIRTY, which was seen with
+        // Acquire, and HARVESTED the kernel leaves its fields alone.
         let page = unsafe {
             DirtyPage {
                 slot: (*entry).slot & 0xffff,
@@ -74,8 +72,35 @@ impl DirtyRing {
             }
         };
         // Pairs with the kernel's smp_load_acquire in kvm_dirty_gfn_harvested.
-        flags.store(HARVESTED, Ordering::Release);
+        self.flags(self.next).store(HARVESTED, Ordering::Release);
         self.next = self.next.wrapping_add(1);
         Some(page)
+    }
+
+    /// How many entries, `most` at most, wait to be popped.
+    pub(crate) fn waiting(&self, most: u32) -> u32 {
+        (0..most)
+            .take_while(|&i| self.is_dirty(self.next.wrapping_add(i)))
+            .count() as u32
+    }
+
+    fn is_dirty(&self, position: u32) -> bool {
+        // Pairs with the kernel's smp_store_release in kvm_dirty_gfn_set_dirtied.
+        self.flags(position).load(Ordering::Acquire) & (DIRTY | HARVESTED) == DIRTY
+    }
+
+    fn flags(&self, position: u32) -> &AtomicU32 {
+        // SAFETY: the entry lies in the mapping (see `entry`), which lives as long as `self`; the
+        // kernel writes `flags` concurrently, so it is only ever seen as an atomic.
+        unsafe { AtomicU32::from_ptr(&raw mut (*self.entry(position)).flags) }
+    }
+
+    /// The entry at `position`, always within the mapping's `entries`.
+    fn entry(&self, position: u32) -> *mut kvm_dirty_gfn {
+        let index = (position % self.entries) as usize;
+        self.map
+            .as_mut_ptr()
+            .cast::<kvm_dirty_gfn>()
+            .wrapping_add(index)
     }
 }

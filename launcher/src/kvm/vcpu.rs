@@ -137,6 +137,8 @@ impl Vcpu {
             };
             xcrs.xcrs[0] = xcr0;
             vcpu.fd.set_xcrs(&xcrs).map_err(errno)?;
+            // Leaves 1 and 13 show CR4.OSXSAVE and XCR0, which some KVMs take over only here.
+            vcpu.fd.set_cpuid2(machine.vm.cpuid()).map_err(errno)?;
         }
         Ok((vcpu, ring))
     }
@@ -189,6 +191,11 @@ impl Vcpu {
         // SAFETY: the descriptor is a vCPU's; `attr` and the offset that it points to are readable
         // for the call. kvm-ioctls has this request for other architectures only.
         unsafe { libc::ioctl(self.fd.as_raw_fd(), KVM_SET_DEVICE_ATTR, &raw const attr) };
+    }
+
+    /// The vCPU's number.
+    pub(crate) fn id(&self) -> u32 {
+        self.id
     }
 
     /// Where a signal handler must store 1 to make the next KVM_RUN return at once.

@@ -76,13 +76,15 @@ impl Vm {
     /// See [`CreateVmError`].
     pub(crate) fn create(kvm: &Kvm, caps: Caps, ring_entries: u32) -> Result<Self, CreateVmError> {
         let remedy = "Check the kernel log (dmesg) for what KVM says, and the memory that is left";
-        let low = kvm.create_vm().map_err(failed("KVM_CREATE_VM", remedy))?;
-        let parked = descriptors::park_copy(&low).map_err(|source| CreateVmError::Kvm {
-            what: "moving the VM's descriptor",
+        let create = || {
+            kvm.create_vm()
+                .map_err(|e| io::Error::from_raw_os_error(e.errno()))
+        };
+        let parked = descriptors::open_parked(create).map_err(|source| CreateVmError::Kvm {
+            what: "KVM_CREATE_VM",
             source,
-            remedy: "Raise the limit of open files (ulimit -n)",
+            remedy,
         })?;
-        drop(low);
         // SAFETY: `parked` is a copy of a VM descriptor of this very `kvm`, owned by nobody else.
         let fd = unsafe { kvm.create_vmfd_from_rawfd(parked.into_raw_fd()) }
             .map_err(failed("KVM_GET_VCPU_MMAP_SIZE", remedy))?;
@@ -182,9 +184,7 @@ impl Vm {
     /// What KVM_CREATE_VCPU or the mapping of the ring says.
     pub(crate) fn create_vcpu(&self, id: u32) -> io::Result<(VcpuFd, Option<DirtyRing>)> {
         let errno = |e: kvm_ioctls::Error| io::Error::from_raw_os_error(e.errno());
-        let low = self.fd.create_vcpu(id.into()).map_err(errno)?;
-        let parked = descriptors::park_copy(&low)?;
-        drop(low);
+        let parked = descriptors::open_parked(|| self.fd.create_vcpu(id.into()).map_err(errno))?;
         // SAFETY: `parked` is a copy of a vCPU descriptor of this very VM, owned by nobody else.
         let fd = unsafe { self.fd.create_vcpu_from_rawfd(parked.into_raw_fd()) }.map_err(errno)?;
         if self.ring_entries == 0 {

@@ -41,6 +41,8 @@ pub(crate) fn handle(thread: &mut GuestThread, trap: Trap) {
     }
     let rip = thread.vcpu.regs().rip;
     let (signal, code, addr) = match trap.vector {
+        // Not every KVM gives #GP for a software interrupt without a gate.
+        6 if is_software_interrupt(rip) => (libc::SIGSEGV, SI_KERNEL, 0),
         0 => (libc::SIGFPE, FPE_INTDIV, rip),
         1 => (libc::SIGTRAP, TRAP_TRACE, rip),
         3 => (libc::SIGTRAP, SI_KERNEL, 0),
@@ -56,6 +58,11 @@ pub(crate) fn handle(thread: &mut GuestThread, trap: Trap) {
         &SigInfo::fault(signal, code, addr),
         (trap.vector, trap.error, 0),
     );
+}
+
+/// Whether the instruction at `rip` is `int n`.
+fn is_software_interrupt(rip: u64) -> bool {
+    guest_memory::read::<u8>(rip) == Ok(0xcd)
 }
 
 fn page_fault(thread: &mut GuestThread, trap: Trap) {

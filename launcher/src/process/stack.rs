@@ -130,6 +130,7 @@ pub(crate) fn build(
         reserved.end - visible..reserved.end,
         Mapping {
             backing: Backing::Stack,
+            grows_down: true,
             ..Mapping::anonymous(prot)
         },
     );

@@ -1,6 +1,6 @@
 //! What all threads of the wrapped program share.
 
-use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use std::{ffi::CString, fs::File, io};
@@ -44,6 +44,19 @@ pub(crate) struct VcpuStats {
     pub ring_full: Tally,
     /// Signals delivered.
     pub signals: Tally,
+    /// The host thread that runs it, 0 for none.
+    pub thread: AtomicI32,
+    /// Whether the guest may be in the middle of an instruction.
+    pub in_guest: AtomicBool,
+}
+
+impl VcpuStats {
+    /// Notes that every instruction of the guest up to now is complete, or may not be.
+    pub(crate) fn set_in_guest(&self, in_guest: bool) {
+        // Pairs with the load in `tracking::vcpu_log`: who sees `false` sees the dirty-ring entries of
+        // all stores before it, since the kernel wrote them on this thread.
+        self.in_guest.store(in_guest, Ordering::Release);
+    }
 }
 
 /// A vCPU between two threads.
@@ -130,7 +143,7 @@ impl Process {
             .map_err(|_| io::Error::from_raw_os_error(libc::EAGAIN))?;
         let (vcpu, ring) = Vcpu::create(self.machine, id)?;
         let stats = Arc::new(VcpuStats::default());
-        self.tracker.add_vcpu(ring, stats.clone());
+        self.tracker.add_vcpu(id, ring, stats.clone());
         Ok(IdleVcpu { vcpu, stats })
     }
 

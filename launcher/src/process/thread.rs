@@ -63,6 +63,10 @@ impl GuestThread {
     ) -> io::Result<Self> {
         let IdleVcpu { mut vcpu, stats } = idle;
         vcpu.start(birth.regs, birth.bases, Some(&birth.xsave))?;
+        // SAFETY: gettid touches nothing.
+        stats
+            .thread
+            .store(unsafe { libc::gettid() }, Ordering::Relaxed);
         let pending = Pending::new(vcpu.immediate_exit());
         // SAFETY: `pending` is boxed and lives in the thread, and the vCPU with it, until
         // `end_thread` detaches it with all signals blocked.
@@ -88,10 +92,12 @@ impl GuestThread {
     fn run_loop(&mut self) -> i32 {
         loop {
             self.deliver_pending(None);
+            self.stats.set_in_guest(true);
             let exit = self.vcpu.run();
             self.stats.exits.add(1);
             match exit {
                 Exit::Syscall => {
+                    self.stats.set_in_guest(false);
                     if let Some(status) = self.system_call() {
                         return status;
                     }
@@ -100,7 +106,7 @@ impl GuestThread {
                 Exit::Exception(trap) => faults::handle(self, trap),
                 Exit::RingFull => {
                     self.stats.ring_full.add(1);
-                    self.process.tracker.drain(self.process);
+                    self.process.tracker.drain(self.process, self.vcpu.id());
                 }
                 Exit::Interrupted => {}
                 Exit::BadMemory => faults::bad_memory(self),
@@ -180,6 +186,7 @@ impl GuestThread {
 
     /// Gives the vCPU back for another thread.
     pub(crate) fn release_vcpu(self) {
+        self.stats.thread.store(0, Ordering::Relaxed);
         self.process.return_vcpu(IdleVcpu {
             vcpu: self.vcpu,
             stats: self.stats,

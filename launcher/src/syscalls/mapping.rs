@@ -189,31 +189,32 @@ pub(super) fn mprotect(thread: &mut GuestThread, call: &Call) -> Outcome {
 
 fn protect(memory: &Memory, call: &Call) -> Result<u64, i32> {
     let [addr, len, prot, ..] = call.args;
-    let end = page_up(len).and_then(|len| addr.checked_add(len));
-    let Some(end) = end.filter(|_| addr % PAGE == 0) else {
-        return Err(if addr % PAGE != 0 {
-            libc::EINVAL
-        } else {
-            libc::ENOMEM
-        });
-    };
+    let grows_down = prot & libc::PROT_GROWSDOWN as u64 != 0;
+    // No mapping on x86 grows up.
+    if prot & libc::PROT_GROWSUP as u64 != 0 || !addr.is_multiple_of(PAGE) {
+        return Err(libc::EINVAL);
+    }
     if len == 0 {
         return host_call(call.nr as libc::c_long, call.args);
     }
+    let end = page_up(len)
+        .and_then(|len| addr.checked_add(len))
+        .ok_or(libc::ENOMEM)?;
     let mut table = memory.write();
-    let grows_down = prot & libc::PROT_GROWSDOWN as u64 != 0;
-    let mut at = match table.at(addr) {
-        Some((range, mapping)) if grows_down && mapping.grows_down => range.start,
-        _ => addr,
-    };
+    let mut at = addr;
+    if grows_down {
+        at = match table.at(addr) {
+            Some((range, mapping)) if mapping.grows_down => range.start,
+            Some(_) => return Err(libc::EINVAL),
+            None => return Err(libc::ENOMEM),
+        };
+    }
     // The kernel goes from mapping to mapping and stops at a hole.
     while at < end {
-        let Some((range, mapping)) = table.at(at) else {
-            return Err(libc::ENOMEM);
-        };
+        let (range, mapping) = table.at(at).ok_or(libc::ENOMEM)?;
         let (part, mapping) = (at..range.end.min(end), mapping.clone());
-        protect_part(memory, &mut table, call, &part, mapping)?;
         at = part.end;
+        protect_part(memory, &mut table, call, &part, mapping)?;
     }
     Ok(0)
 }
@@ -235,7 +236,7 @@ fn protect_part(
     }
     let mut args = call.args;
     (args[0], args[1]) = (part.start, part.end - part.start);
-    args[2] &= !((libc::PROT_GROWSDOWN | libc::PROT_GROWSUP) as u64);
+    args[2] &= !(libc::PROT_GROWSDOWN as u64);
     host_call(call.nr as libc::c_long, args)?;
     table.insert(
         part.clone(),

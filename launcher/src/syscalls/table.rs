@@ -80,7 +80,7 @@ const fn build() -> [Handling; HIGHEST] {
         (libc::SYS_openat2, Emulated(proc_self::open)),
         // Refused by name.
         (libc::SYS_fork, Emulated(unsupported::fork)),
-        (libc::SYS_vfork, Emulated(unsupported::fork)),
+        (libc::SYS_vfork, Emulated(unsupported::vfork)),
         (libc::SYS_execve, Emulated(unsupported::exec)),
         (libc::SYS_execveat, Emulated(unsupported::exec)),
     ];

@@ -90,7 +90,7 @@ fn read_args(addr: u64, size: u64) -> Result<CloneArgs, i32> {
 
 fn create(thread: &mut GuestThread, call: &Call, args: &CloneArgs) -> Outcome {
     if !has(args.flags, libc::CLONE_THREAD) {
-        return unsupported::fork(thread, call);
+        return unsupported::new_process(call, args.flags);
     }
     Outcome::from_result(create_thread(thread, args).map(|tid| tid as u64))
 }

@@ -15,16 +15,19 @@ fn say_once(bit: u32, text: &str) {
     }
 }
 
-/// fork(2), vfork(2), clone(2) of a process.
-pub(super) fn fork(_: &mut GuestThread, call: &Call) -> Outcome {
-    let (bit, name) = match call.nr as libc::c_long {
-        libc::SYS_fork => (0, "fork"),
-        libc::SYS_vfork => (1, "vfork"),
-        libc::SYS_clone3 => (2, "clone3 without CLONE_THREAD"),
-        _ => (3, "clone without CLONE_THREAD"),
+/// A new process by fork(2), vfork(2), clone(2) or clone3(2); `flags` as clone's.
+pub(super) fn new_process(call: &Call, flags: u64) -> Outcome {
+    let vfork = flags & libc::CLONE_VFORK as u64 != 0;
+    let name = match call.nr as libc::c_long {
+        libc::SYS_fork => "fork",
+        libc::SYS_vfork => "vfork",
+        libc::SYS_clone3 if vfork => "vfork (clone3)",
+        libc::SYS_clone3 => "fork (clone3)",
+        _ if vfork => "vfork (clone)",
+        _ => "fork (clone)",
     };
     say_once(
-        bit,
+        vfork as u32,
         &format!(
             "{name}: a wrapped program cannot create child processes with this version; the call \
              fails with ENOSYS. Wrap the child itself, or run this program without vmmload"
@@ -33,11 +36,21 @@ pub(super) fn fork(_: &mut GuestThread, call: &Call) -> Outcome {
     Outcome::Return(errno(libc::ENOSYS))
 }
 
+/// fork(2).
+pub(super) fn fork(_: &mut GuestThread, call: &Call) -> Outcome {
+    new_process(call, 0)
+}
+
+/// vfork(2).
+pub(super) fn vfork(_: &mut GuestThread, call: &Call) -> Outcome {
+    new_process(call, libc::CLONE_VFORK as u64)
+}
+
 /// execve(2), execveat(2).
 pub(super) fn exec(_: &mut GuestThread, call: &Call) -> Outcome {
     let (bit, name) = match call.nr as libc::c_long {
-        libc::SYS_execve => (4, "execve"),
-        _ => (5, "execveat"),
+        libc::SYS_execve => (2, "execve"),
+        _ => (3, "execveat"),
     };
     say_once(
         bit,
@@ -52,7 +65,7 @@ pub(super) fn exec(_: &mut GuestThread, call: &Call) -> Outcome {
 /// A file under /proc/self that would describe the launcher's mappings.
 pub(super) fn own_view(name: &'static str) -> Outcome {
     say_once(
-        6,
+        4,
         &format!(
             "/proc/self/{name}: it would describe vmmload's own mappings too, so opening it fails \
              with EACCES. Use /proc/self/maps, or `vmmload dump` for the pages"

@@ -8,6 +8,7 @@ use std::time::Duration;
 use vmmload_consumer::{Consumer, Counter, End, MappingEntry, PROT_SHARED, SegmentWriter};
 
 use super::settle::Settler;
+use super::vcpu_log::{Take, VcpuLog};
 use crate::host::signals as host;
 use crate::host::threads;
 use crate::kvm::dirty_ring::DirtyRing;
@@ -23,8 +24,7 @@ pub(crate) struct Tracker {
 struct Harvest {
     writer: SegmentWriter,
     settler: Settler,
-    rings: Vec<DirtyRing>,
-    stats: Vec<Arc<VcpuStats>>,
+    logs: Vec<VcpuLog>,
     epoch: u32,
     /// Generation of the table of mappings that was published last.
     mappings: Option<u64>,
@@ -36,8 +36,7 @@ impl Tracker {
         let harvest = Harvest {
             writer,
             settler: Settler::new(heat_pages as usize),
-            rings: Vec::new(),
-            stats: Vec::new(),
+            logs: Vec::new(),
             epoch: 0,
             mappings: None,
         };
@@ -50,16 +49,23 @@ impl Tracker {
         self.harvest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Includes a new vCPU, which has not run yet.
-    pub(crate) fn add_vcpu(&self, ring: Option<DirtyRing>, stats: Arc<VcpuStats>) {
-        let mut harvest = self.lock();
-        harvest.rings.extend(ring);
-        harvest.stats.push(stats);
+    /// Includes vCPU `id`, which has not run yet.
+    pub(crate) fn add_vcpu(&self, id: u32, ring: Option<DirtyRing>, stats: Arc<VcpuStats>) {
+        self.lock().logs.push(VcpuLog::new(id, ring, stats));
     }
 
-    /// Drains all rings now, on the thread of a vCPU whose ring is full.
-    pub(crate) fn drain(&self, process: &Process) {
-        self.lock().drain(process);
+    /// Drains the ring of vCPU `id` now, on its own thread, because it is full.
+    pub(crate) fn drain(&self, process: &Process, id: u32) {
+        let mut harvest = self.lock();
+        let Harvest {
+            writer,
+            settler,
+            logs,
+            epoch,
+            ..
+        } = &mut *harvest;
+        let full = logs.iter_mut().filter(|log| log.id == id);
+        settler.drain(process.machine, full, Take::Happened, writer, *epoch);
     }
 
     /// Starts the harvester's thread.
@@ -85,7 +91,7 @@ impl Tracker {
     /// The lock stays taken: nothing is published after the end.
     pub(crate) fn finish(&self, process: &Process, end: End, look: impl FnOnce(&Consumer)) {
         let mut harvest = ManuallyDrop::new(self.lock());
-        harvest.publish(process);
+        harvest.publish(process, Take::All);
         harvest.writer.finish(end);
         if process.summary.is_some() {
             match Consumer::attach(std::process::id()) {
@@ -98,20 +104,16 @@ impl Tracker {
 }
 
 impl Harvest {
-    fn drain(&mut self, process: &Process) {
+    /// Everything up to now, into the present epoch.
+    fn publish(&mut self, process: &Process, take: Take) {
         let Self {
             writer,
             settler,
-            rings,
+            logs,
             epoch,
             ..
         } = self;
-        settler.drain(process.machine, rings, writer, *epoch);
-    }
-
-    /// Everything up to now, into the present epoch.
-    fn publish(&mut self, process: &Process) {
-        self.drain(process);
+        settler.drain(process.machine, logs.iter_mut(), take, writer, *epoch);
         self.publish_mappings(process);
         self.publish_counters(process);
     }
@@ -119,7 +121,7 @@ impl Harvest {
     /// Ends the present epoch and begins the next.
     fn next_epoch(&mut self, process: &Process) {
         if self.epoch > 0 {
-            self.publish(process);
+            self.publish(process, Take::Happened);
         } else {
             self.publish_mappings(process);
         }
@@ -141,7 +143,8 @@ impl Harvest {
     }
 
     fn publish_counters(&self, process: &Process) {
-        let sum = |of: fn(&VcpuStats) -> u64| self.stats.iter().map(|s| of(s)).sum::<u64>();
+        let sum =
+            |of: fn(&VcpuStats) -> u64| self.logs.iter().map(|log| of(&log.stats)).sum::<u64>();
         let threads = process
             .threads_started
             .load(std::sync::atomic::Ordering::Relaxed);
@@ -153,7 +156,7 @@ impl Harvest {
             (Counter::RingFullExits, sum(|s| s.ring_full.get())),
             (Counter::Signals, sum(|s| s.signals.get())),
             (Counter::ThreadsStarted, threads),
-            (Counter::Vcpus, self.stats.len() as u64),
+            (Counter::Vcpus, self.logs.len() as u64),
         ] {
             self.writer.set_counter(counter, value);
         }

@@ -2,3 +2,4 @@
 
 pub(crate) mod harvester;
 pub(crate) mod settle;
+pub(crate) mod vcpu_log;

@@ -11,8 +11,8 @@
 
 use vmmload_consumer::{HeatIndex, Kind, Method, SegmentWriter};
 
+use super::vcpu_log::{Take, VcpuLog};
 use crate::guest::layout::PAGE;
-use crate::kvm::dirty_ring::DirtyRing;
 use crate::machine::Machine;
 
 /// Entries settled at a time: enough to make the ioctl cheap, few enough to stay in the cache.
@@ -49,23 +49,24 @@ impl Settler {
         }
     }
 
-    /// Settles everything that is in the rings now; counts it in `epoch`, which is never 0.
-    pub(super) fn drain(
+    /// Settles what may be taken of the logs; counts it in `epoch`, which is never 0.
+    pub(super) fn drain<'a>(
         &mut self,
         machine: &Machine,
-        rings: &mut [DirtyRing],
+        logs: impl Iterator<Item = &'a mut VcpuLog>,
+        take: Take,
         writer: &mut SegmentWriter,
         epoch: u32,
     ) {
-        for ring in rings {
-            while let Some(page) = ring.pop() {
+        for log in logs {
+            log.harvest(take, |page| {
                 if let Some(va) = machine.chunks.va_of(page.slot, page.offset) {
                     self.batch.push(va);
                 }
                 if self.batch.len() == BATCH {
                     self.settle(machine, writer, epoch);
                 }
-            }
+            });
         }
         self.settle(machine, writer, epoch);
     }

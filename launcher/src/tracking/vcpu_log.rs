@@ -1,0 +1,96 @@
+//! One vCPU's dirty ring, as far as it may be harvested.
+//!
+//! Without Page Modification Logging, KVM logs a page when the store to it faults, before the store
+//! happens. If the page were re-armed in between, the same store would fault and be logged again. So
+//! while a vCPU may be in the middle of an instruction, its newest entries are held back until
+//! newer ones follow, its instruction has ended in a system call, or its thread has used processor
+//! time since.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::kvm::dirty_ring::{DirtyPage, DirtyRing};
+use crate::process::state::VcpuStats;
+
+/// Pages that one instruction can fault on for writing before it is done: a store across a page
+/// boundary.
+const HELD_BACK: u32 = 2;
+
+/// Processor time after which an instruction is done, with every fault that it may take.
+const PROGRESS_NS: u64 = 1_000_000;
+
+/// A ring and what is known of its vCPU.
+pub(super) struct VcpuLog {
+    /// The vCPU's number.
+    pub id: u32,
+    /// Its counters.
+    pub stats: Arc<VcpuStats>,
+    ring: Option<DirtyRing>,
+    /// Entries up to here were held back when the thread had used `held_ns`.
+    held_until: u32,
+    held_ns: u64,
+}
+
+/// Which entries may be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Take {
+    /// Those whose stores have happened.
+    Happened,
+    /// All: the vCPU will not run again.
+    All,
+}
+
+impl VcpuLog {
+    /// The log of a vCPU that has not run yet. Without a ring nothing is ever logged.
+    pub(super) fn new(id: u32, ring: Option<DirtyRing>, stats: Arc<VcpuStats>) -> Self {
+        Self {
+            id,
+            stats,
+            ring,
+            held_until: 0,
+            held_ns: 0,
+        }
+    }
+
+    /// Calls `f` with every page that may be taken, in order.
+    pub(super) fn harvest(&mut self, take: Take, mut f: impl FnMut(DirtyPage)) {
+        let Some(ring) = &mut self.ring else { return };
+        // Pairs with `VcpuStats::set_in_guest`.
+        if take == Take::All || !self.stats.in_guest.load(Ordering::Acquire) {
+            while let Some(page) = ring.pop(0) {
+                f(page);
+            }
+            self.held_until = ring.position();
+            return;
+        }
+        let held = self.held_until.wrapping_sub(ring.position());
+        if (1..=HELD_BACK).contains(&held) && thread_time(&self.stats) > self.held_ns + PROGRESS_NS
+        {
+            for page in (0..held).map_while(|_| ring.pop(0)) {
+                f(page);
+            }
+        }
+        while let Some(page) = ring.pop(HELD_BACK) {
+            f(page);
+        }
+        let until = ring.position().wrapping_add(ring.waiting(HELD_BACK));
+        if until != self.held_until {
+            self.held_until = until;
+            self.held_ns = thread_time(&self.stats);
+        }
+    }
+}
+
+/// Processor time of the vCPU's thread, in nanoseconds; 0 if it has none.
+fn thread_time(stats: &VcpuStats) -> u64 {
+    let thread = stats.thread.load(Ordering::Relaxed);
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // The clock of one thread, as the kernel encodes it: MAKE_THREAD_CPUCLOCK(tid, CPUCLOCK_SCHED).
+    let clock = (!thread << 3) | 6;
+    // SAFETY: `time` is writable for the call.
+    unsafe { libc::clock_gettime(clock, &mut time) };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
