@@ -46,7 +46,11 @@ impl Inherited {
                 }
                 pair = pair.add(2);
             }
-            Self { args, envp: environment, auxv }
+            Self {
+                args,
+                envp: environment,
+                auxv,
+            }
         }
     }
 }
