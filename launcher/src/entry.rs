@@ -46,11 +46,7 @@ impl Inherited {
                 }
                 pair = pair.add(2);
             }
-            Self {
-                args,
-                envp: environment,
-                auxv,
-            }
+            Self { args, envp: environment, auxv }
         }
     }
 }

@@ -78,9 +78,5 @@ fn reserve_page() -> io::Result<u64> {
             0,
         )
     };
-    if page == libc::MAP_FAILED {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(page as u64)
-    }
+    if page == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(page as u64) }
 }

@@ -44,9 +44,7 @@ pub(crate) enum RunError {
     #[error("the shared-memory segment cannot be made: {0}")]
     Segment(#[from] CreateError),
     /// The harvester.
-    #[error(
-        "the harvester's thread cannot be started: {0}. Raise the limit of threads (ulimit -u)"
-    )]
+    #[error("the harvester's thread cannot be started: {0}. Raise the limit of threads (ulimit -u)")]
     Harvester(#[source] io::Error),
 }
 
@@ -90,21 +88,9 @@ fn start(config: RunConfig, inherited: &Inherited, mask: u64) -> Result<GuestThr
     let mut table = Mappings::default();
     insert_kernel_pages(&mut table);
     let image = image::load(&program, &mut table)?;
-    let Program {
-        argv,
-        execfn,
-        path,
-        file,
-    } = program;
+    let Program { argv, execfn, path, file } = program;
     drop(file);
-    let stack = stack::build(
-        &argv,
-        &inherited.envp,
-        &execfn,
-        &image,
-        &inherited.auxv,
-        &mut table,
-    )?;
+    let stack = stack::build(&argv, &inherited.envp, &execfn, &image, &inherited.auxv, &mut table)?;
     let memory = Memory::new(machine, table, image.heap_start, stack.reserved);
     show_as(&execfn, &stack.strings);
 
@@ -117,17 +103,8 @@ fn start(config: RunConfig, inherited: &Inherited, mask: u64) -> Result<GuestThr
     let process: &'static Process = Box::leak(Box::new(process));
     Tracker::start(process).map_err(RunError::Harvester)?;
 
-    let regs = kvm_regs {
-        rip: image.start,
-        rsp: stack.pointer,
-        ..Default::default()
-    };
-    let birth = Birth {
-        regs,
-        bases: (0, 0),
-        xsave: frame::initial_xsave(),
-        mask,
-    };
+    let regs = kvm_regs { rip: image.start, rsp: stack.pointer, ..Default::default() };
+    let birth = Birth { regs, bases: (0, 0), xsave: frame::initial_xsave(), mask };
     let idle = IdleVcpu { vcpu, stats };
     GuestThread::new(process, idle, &birth, true).map_err(RunError::Vcpu)
 }
@@ -136,10 +113,7 @@ fn tracker(config: &RunConfig, argv: &[CString]) -> Result<Tracker, CreateError>
     let mut segment = SegmentConfig::new(std::process::id());
     segment.interval_ns = u64::try_from(config.interval.as_nanos()).unwrap_or(u64::MAX);
     segment.track = config.track;
-    segment.command = argv
-        .iter()
-        .flat_map(|a| a.as_bytes_with_nul().to_vec())
-        .collect();
+    segment.command = argv.iter().flat_map(|a| a.as_bytes_with_nul().to_vec()).collect();
     let heat_pages = segment.heat_pages;
     Ok(Tracker::new(SegmentWriter::create(&segment)?, heat_pages))
 }
@@ -147,9 +121,7 @@ fn tracker(config: &RunConfig, argv: &[CString]) -> Result<Tracker, CreateError>
 /// The pages that the kernel maps into every process: the program finds them through
 /// AT_SYSINFO_EHDR, as always.
 fn insert_kernel_pages(table: &mut Mappings) {
-    let Ok(maps) = std::fs::read_to_string("/proc/self/maps") else {
-        return;
-    };
+    let Ok(maps) = std::fs::read_to_string("/proc/self/maps") else { return };
     for line in maps.lines() {
         let mut fields = line.split_whitespace();
         let (Some(range), Some(prot), Some(name)) = (fields.next(), fields.next(), fields.nth(3))
@@ -159,20 +131,13 @@ fn insert_kernel_pages(table: &mut Mappings) {
         if !name.starts_with("[vdso") && !name.starts_with("[vvar") {
             continue;
         }
-        let Some((start, end)) = range.split_once('-') else {
-            continue;
-        };
+        let Some((start, end)) = range.split_once('-') else { continue };
         let hex = |text| u64::from_str_radix(text, 16);
-        let (Ok(start), Ok(end)) = (hex(start), hex(end)) else {
-            continue;
-        };
+        let (Ok(start), Ok(end)) = (hex(start), hex(end)) else { continue };
         let right = |letter, bit: i32| if prot.contains(letter) { bit as u64 } else { 0 };
         let prot = right('r', libc::PROT_READ) | right('x', libc::PROT_EXEC);
         let backing = Backing::Special(name.into());
-        let mapping = Mapping {
-            backing,
-            ..Mapping::anonymous(Prot::from_bits(prot))
-        };
+        let mapping = Mapping { backing, ..Mapping::anonymous(Prot::from_bits(prot)) };
         table.insert(start..end, mapping);
     }
 }
@@ -180,11 +145,7 @@ fn insert_kernel_pages(table: &mut Mappings) {
 /// Lets ps and top show the program: its name, and where the kernel permits it its arguments and
 /// environment.
 fn show_as(execfn: &CString, strings: &stack::Strings) {
-    let name = execfn
-        .as_bytes()
-        .rsplit(|&b| b == b'/')
-        .next()
-        .unwrap_or_default();
+    let name = execfn.as_bytes().rsplit(|&b| b == b'/').next().unwrap_or_default();
     let name = CString::new(name).unwrap_or_default();
     // SAFETY: `name` is a NUL-terminated string for the call.
     unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };

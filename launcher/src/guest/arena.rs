@@ -41,10 +41,7 @@ impl Arena {
     pub(crate) fn allocate(&self, vm: &Vm) -> io::Result<GuestAddress> {
         let gpa = self.next.load(Ordering::Relaxed);
         let index = (gpa / REGION) as usize;
-        let cell = self
-            .regions
-            .get(index)
-            .ok_or(io::Error::from_raw_os_error(libc::ENOMEM))?;
+        let cell = self.regions.get(index).ok_or(io::Error::from_raw_os_error(libc::ENOMEM))?;
         if cell.get().is_none() {
             let region = MmapRegion::new(REGION as usize)
                 .map_err(|_| io::Error::from_raw_os_error(libc::ENOMEM))?;

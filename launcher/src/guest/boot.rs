@@ -66,25 +66,16 @@ impl CpuFeatures {
             cpuid.as_slice().iter().find(found)
         };
         let has_xsave = leaf(1, 0).is_some_and(|e| e.ecx & (1 << 26) != 0);
-        let offered = leaf(0xd, 0).map_or(XSTATE_LEGACY, |e| {
-            u64::from(e.eax) | (u64::from(e.edx) << 32)
-        });
+        let offered = leaf(0xd, 0)
+            .map_or(XSTATE_LEGACY, |e| u64::from(e.eax) | (u64::from(e.edx) << 32));
         let features = offered & host_xcr0 & !XSTATE_TILES;
         // Each component from 2 on says its size and offset; the first two and the header take 576.
         let end = |i: u32| leaf(0xd, i).map_or(0, |e| e.eax + e.ebx);
-        let size = (2..63)
-            .filter(|i| features & (1 << i) != 0)
-            .map(end)
-            .max()
-            .unwrap_or(0)
-            .max(576);
+        let size = (2..63).filter(|i| features & (1 << i) != 0).map(end).max().unwrap_or(0).max(576);
         Self {
             xstate: match has_xsave {
                 true => XState { features, size },
-                false => XState {
-                    features: 0,
-                    size: 512,
-                },
+                false => XState { features: 0, size: 512 },
             },
             fsgsbase: leaf(7, 0).is_some_and(|e| e.ebx & 1 != 0),
             physical_bits: leaf(0x8000_0008, 0).map_or(36, |e| e.eax & 0xff),
@@ -129,14 +120,8 @@ pub(crate) fn user_stack() -> kvm_segment {
 /// The registers of vCPU `id` in ring 3, over the vCPU's reset state.
 pub(crate) fn sregs(reset: kvm_sregs, id: u32, root: GuestAddress, cpu: CpuFeatures) -> kvm_sregs {
     // Linux leaves the data selectors null; their bases and limits mean nothing in 64-bit mode.
-    let null = kvm_segment {
-        unusable: 1,
-        ..user_stack()
-    };
-    let null = kvm_segment {
-        selector: 0,
-        ..null
-    };
+    let null = kvm_segment { unusable: 1, ..user_stack() };
+    let null = kvm_segment { selector: 0, ..null };
     let mut s = kvm_sregs {
         cs: user_code(),
         ss: user_stack(),
@@ -144,11 +129,7 @@ pub(crate) fn sregs(reset: kvm_sregs, id: u32, root: GuestAddress, cpu: CpuFeatu
         es: null,
         fs: null,
         gs: null,
-        ldt: kvm_segment {
-            unusable: 1,
-            type_: 2,
-            ..Default::default()
-        },
+        ldt: kvm_segment { unusable: 1, type_: 2, ..Default::default() },
         tr: kvm_segment {
             base: layout::tss(id),
             limit: TSS_LIMIT as u32,
@@ -163,11 +144,7 @@ pub(crate) fn sregs(reset: kvm_sregs, id: u32, root: GuestAddress, cpu: CpuFeatu
         efer: EFER,
         ..reset
     };
-    s.cr4 |= if cpu.xstate.features != 0 {
-        CR4_OSXSAVE
-    } else {
-        0
-    };
+    s.cr4 |= if cpu.xstate.features != 0 { CR4_OSXSAVE } else { 0 };
     s.cr4 |= if cpu.fsgsbase { CR4_FSGSBASE } else { 0 };
     (s.gdt.base, s.gdt.limit) = (GDT, PAGE as u16 - 1);
     (s.idt.base, s.idt.limit) = (IDT, PAGE as u16 - 1);
@@ -188,10 +165,7 @@ pub(crate) fn write_shared(vm: &Vm, tables: &PageTables, stub_page: u64) -> io::
         (USER_DS & !7, 0x00cf_f300_0000_ffff),
         (USER_CS & !7, 0x00af_fb00_0000_ffff),
     ] {
-        arena.write(
-            gdt.unchecked_add(selector.into()),
-            &descriptor.to_le_bytes(),
-        );
+        arena.write(gdt.unchecked_add(selector.into()), &descriptor.to_le_bytes());
     }
     let idt = tables.map_system(vm, IDT, false)?;
     let code = tables.map_system(vm, EXCEPTION_STUBS, false)?;

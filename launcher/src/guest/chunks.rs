@@ -54,11 +54,7 @@ impl Chunks {
     /// The guest-physical address of `va`, if its chunk has a slot.
     pub(crate) fn lookup(&self, va: u64) -> Option<GuestAddress> {
         // Pairs with the Release store in `add`: who sees the slot may use it.
-        match self
-            .slot_of
-            .get((va >> CHUNK_SHIFT) as usize)?
-            .load(Ordering::Acquire)
-        {
+        match self.slot_of.get((va >> CHUNK_SHIFT) as usize)?.load(Ordering::Acquire) {
             0 => None,
             slot => Some(GuestAddress(Self::gpa_base(slot) + va % CHUNK)),
         }

@@ -62,12 +62,7 @@ impl PageTables {
     pub(crate) fn new(vm: &Vm, tracked: bool) -> io::Result<Self> {
         let arena = Arena::new();
         let root = arena.allocate(vm)?;
-        Ok(Self {
-            arena,
-            root,
-            grow: Mutex::new(()),
-            preset_dirty: !tracked,
-        })
+        Ok(Self { arena, root, grow: Mutex::new(()), preset_dirty: !tracked })
     }
 
     /// Guest-physical address of the top-level table, for CR3.
@@ -162,8 +157,7 @@ impl PageTables {
             self.arena.allocate(vm)?
         };
         let bits = PRESENT | ACCESSED | DIRTY | if user { USER } else { WRITABLE };
-        self.entry(table, va, 0)
-            .store(frame.raw_value() | bits, Ordering::Release);
+        self.entry(table, va, 0).store(frame.raw_value() | bits, Ordering::Release);
         Ok(frame)
     }
 

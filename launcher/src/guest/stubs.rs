@@ -12,24 +12,10 @@ pub(crate) const PROBE: u64 = 16;
 
 /// Contents of the stub page up to the last instruction.
 pub(crate) const SYSCALL_PAGE: [u8; 18] = [
-    0xe6,
-    PORT_SYSCALL as u8, // out PORT_SYSCALL, al
-    0x48,
-    0x0f,
-    0x07, // sysretq
-    0x0f,
-    0x0b,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0, // ud2: nothing comes here
-    0x0f,
-    0x05, // syscall
+    0xe6, PORT_SYSCALL as u8, // out PORT_SYSCALL, al
+    0x48, 0x0f, 0x07, // sysretq
+    0x0f, 0x0b, 0, 0, 0, 0, 0, 0, 0, 0, 0, // ud2: nothing comes here
+    0x0f, 0x05, // syscall
 ];
 
 /// Bytes from one exception stub to the next.
@@ -44,11 +30,7 @@ const fn pushes_error(vector: u8) -> bool {
 /// exits. It is never resumed: the run loop sets the whole state.
 pub(crate) fn exception(vector: u8) -> [u8; EXCEPTION_STRIDE as usize] {
     let mut code = [0x90; EXCEPTION_STRIDE as usize];
-    let push_error: &[u8] = if pushes_error(vector) {
-        &[]
-    } else {
-        &[0x6a, 0]
-    };
+    let push_error: &[u8] = if pushes_error(vector) { &[] } else { &[0x6a, 0] };
     let rest = [0x6a, vector, 0xe6, PORT_EXCEPTION as u8, 0x0f, 0x0b];
     code[..push_error.len()].copy_from_slice(push_error);
     code[push_error.len()..][..rest.len()].copy_from_slice(&rest);

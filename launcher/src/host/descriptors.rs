@@ -75,10 +75,7 @@ pub(crate) fn park_copy(fd: &impl AsRawFd) -> io::Result<OwnedFd> {
 /// None where neither the hard limit nor a privilege allows it.
 fn raised<T>(limit: &libc::rlimit, f: impl FnOnce() -> T) -> Option<T> {
     let wanted = limit.rlim_cur.checked_add(ROOM)?;
-    let higher = libc::rlimit {
-        rlim_cur: wanted,
-        rlim_max: limit.rlim_max.max(wanted),
-    };
+    let higher = libc::rlimit { rlim_cur: wanted, rlim_max: limit.rlim_max.max(wanted) };
     set_nofile(&higher).ok()?;
     let result = f();
     // Lowering a soft limit, and a hard limit to what it was, is always allowed.
@@ -109,10 +106,7 @@ fn duplicate(fd: RawFd, lowest: u64) -> io::Result<OwnedFd> {
 }
 
 fn nofile() -> io::Result<libc::rlimit> {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` is a writable rlimit for the whole call.
     match unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } {
         0 => Ok(limit),

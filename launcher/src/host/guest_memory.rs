@@ -33,10 +33,7 @@ pub(crate) fn read<T: FromBytes>(addr: u64) -> Result<T, BadAddress> {
 }
 
 /// Writes one fixed-size value.
-pub(crate) fn write<T: IntoBytes + zerocopy::Immutable>(
-    addr: u64,
-    value: &T,
-) -> Result<(), BadAddress> {
+pub(crate) fn write<T: IntoBytes + zerocopy::Immutable>(addr: u64, value: &T) -> Result<(), BadAddress> {
     write_bytes(addr, value.as_bytes())
 }
 
@@ -56,14 +53,8 @@ fn copy(addr: u64, ours: *mut u8, len: usize, to_program: bool) -> Result<(), Ba
     if len == 0 {
         return Ok(());
     }
-    let local = libc::iovec {
-        iov_base: ours.cast(),
-        iov_len: len,
-    };
-    let remote = libc::iovec {
-        iov_base: addr as *mut libc::c_void,
-        iov_len: len,
-    };
+    let local = libc::iovec { iov_base: ours.cast(), iov_len: len };
+    let remote = libc::iovec { iov_base: addr as *mut libc::c_void, iov_len: len };
     // SAFETY: `local` is `len` bytes of ours that the callers lend for the call; the kernel checks
     // every page of `remote`. Whether `remote` is the program's is checked by `Memory`.
     let copied = unsafe {
@@ -75,11 +66,7 @@ fn copy(addr: u64, ours: *mut u8, len: usize, to_program: bool) -> Result<(), Ba
             libc::process_vm_readv(pid, &local, 1, &remote, 1, 0)
         }
     };
-    if copied == len as isize {
-        Ok(())
-    } else {
-        Err(BadAddress)
-    }
+    if copied == len as isize { Ok(()) } else { Err(BadAddress) }
 }
 
 #[cfg(test)]

@@ -31,18 +31,11 @@ const FIRST_FIELD: usize = 3;
 /// Has /proc/PID/cmdline, environ and auxv show the program's. Where the kernel does not allow it
 /// (no CONFIG_CHECKPOINT_RESTORE), they go on showing vmmload's.
 pub(crate) fn show_strings(strings: &Strings) {
-    let Ok(stat) = std::fs::read_to_string("/proc/self/stat") else {
-        return;
-    };
-    let Some((_, fields)) = stat.rsplit_once(") ") else {
-        return;
-    };
+    let Ok(stat) = std::fs::read_to_string("/proc/self/stat") else { return };
+    let Some((_, fields)) = stat.rsplit_once(") ") else { return };
     let fields: Vec<&str> = fields.split_whitespace().collect();
     let field = |number: usize| -> u64 {
-        fields
-            .get(number - FIRST_FIELD)
-            .and_then(|f| f.parse().ok())
-            .unwrap_or(0)
+        fields.get(number - FIRST_FIELD).and_then(|f| f.parse().ok()).unwrap_or(0)
     };
     // SAFETY: sbrk(0) only asks.
     let brk = unsafe { libc::sbrk(0) } as u64;
@@ -64,13 +57,5 @@ pub(crate) fn show_strings(strings: &Strings) {
         exe_fd: u32::MAX,
     };
     // SAFETY: `map` is readable for the call, which copies it.
-    unsafe {
-        libc::prctl(
-            libc::PR_SET_MM,
-            PR_SET_MM_MAP,
-            &raw const map,
-            size_of::<MmMap>(),
-            0,
-        )
-    };
+    unsafe { libc::prctl(libc::PR_SET_MM, PR_SET_MM_MAP, &raw const map, size_of::<MmMap>(), 0) };
 }

@@ -157,10 +157,7 @@ mod tests {
 
     #[test]
     fn executes_a_call_and_returns_the_kernels_answer() {
-        let call = Call {
-            nr: libc::SYS_getpid as u64,
-            args: [0; 6],
-        };
+        let call = Call { nr: libc::SYS_getpid as u64, args: [0; 6] };
         // SAFETY: getpid touches nothing.
         let answer = unsafe { relay(&AtomicU32::new(0), &call) };
         assert_eq!(answer, Relayed::Done(u64::from(std::process::id())));
@@ -168,10 +165,7 @@ mod tests {
 
     #[test]
     fn does_not_begin_a_call_when_a_signal_is_waiting() {
-        let call = Call {
-            nr: libc::SYS_getpid as u64,
-            args: [0; 6],
-        };
+        let call = Call { nr: libc::SYS_getpid as u64, args: [0; 6] };
         // SAFETY: getpid touches nothing.
         let answer = unsafe { relay(&AtomicU32::new(1), &call) };
         assert_eq!(answer, Relayed::NotBegun);
@@ -181,14 +175,8 @@ mod tests {
     fn tells_a_call_to_restart_from_one_that_has_not_begun() {
         let syscall = (&raw const vmmload_relay_syscall) as u64;
         let end = (&raw const vmmload_relay_end) as u64;
-        assert_eq!(
-            redirect(syscall, end),
-            Some((&raw const vmmload_relay_restart) as u64)
-        );
-        assert_eq!(
-            redirect(syscall, 0),
-            Some((&raw const vmmload_relay_not_begun) as u64)
-        );
+        assert_eq!(redirect(syscall, end), Some((&raw const vmmload_relay_restart) as u64));
+        assert_eq!(redirect(syscall, 0), Some((&raw const vmmload_relay_not_begun) as u64));
         assert_eq!(redirect(end, end), None);
     }
 }

@@ -114,9 +114,7 @@ extern "C" fn catch(signal: i32, info: *mut SigInfo, context: *mut libc::ucontex
             set_default(signal);
             return;
         }
-        let Some(pending) = CURRENT.get().as_ref() else {
-            return;
-        };
+        let Some(pending) = CURRENT.get().as_ref() else { return };
         *pending.info.get() = *info;
         pending.kick.load(Ordering::Relaxed).write_volatile(1);
         pending.flag.store(1, Ordering::Release);
@@ -126,9 +124,7 @@ extern "C" fn catch(signal: i32, info: *mut SigInfo, context: *mut libc::ucontex
             gregs[libc::REG_RIP as usize] = target as i64;
         }
         // The mask that returning from here installs: everything.
-        (&raw mut (*context).uc_sigmask)
-            .cast::<u64>()
-            .write_unaligned(u64::MAX);
+        (&raw mut (*context).uc_sigmask).cast::<u64>().write_unaligned(u64::MAX);
     }
 }
 
@@ -167,17 +163,8 @@ unsafe extern "C" {
 }
 
 /// The kernel's struct sigaction on x86-64.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    Default,
-    PartialEq,
-    Eq,
-    zerocopy::FromBytes,
-    zerocopy::IntoBytes,
-    zerocopy::Immutable,
-)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, zerocopy::FromBytes, zerocopy::IntoBytes,
+    zerocopy::Immutable)]
 #[repr(C)]
 pub(crate) struct KernelAction {
     /// SIG_DFL, SIG_IGN or an address.
@@ -214,14 +201,7 @@ pub(crate) fn set_default(signal: i32) {
 
 /// Has the kernel ignore `signal`. `flags`: SA_NOCLDSTOP and SA_NOCLDWAIT count even so.
 pub(crate) fn set_ignored(signal: i32, flags: u64) {
-    set_action(
-        signal,
-        &KernelAction {
-            handler: libc::SIG_IGN as u64,
-            flags,
-            ..Default::default()
-        },
-    );
+    set_action(signal, &KernelAction { handler: libc::SIG_IGN as u64, flags, ..Default::default() });
 }
 
 /// Has `signal` noted for the run loop. `flags`: SA_NOCLDSTOP, SA_NOCLDWAIT.
@@ -241,14 +221,7 @@ pub(crate) fn set_caught(signal: i32, flags: u64) {
 /// Sets the calling thread's mask, returns the old one.
 pub(crate) fn set_mask(mask: u64) -> u64 {
     let mut old = 0u64;
-    let args = [
-        libc::SIG_SETMASK as u64,
-        &raw const mask as u64,
-        &raw mut old as u64,
-        8,
-        0,
-        0,
-    ];
+    let args = [libc::SIG_SETMASK as u64, &raw const mask as u64, &raw mut old as u64, 8, 0, 0];
     // SAFETY: both masks are valid for the call.
     unsafe { relay::raw(libc::SYS_rt_sigprocmask, args) };
     old
@@ -259,9 +232,6 @@ pub(crate) fn raise(signal: i32) {
     // SAFETY: none of these touches memory.
     unsafe {
         let (pid, tid) = (libc::getpid(), libc::gettid());
-        relay::raw(
-            libc::SYS_tgkill,
-            [pid as u64, tid as u64, signal as u64, 0, 0, 0],
-        );
+        relay::raw(libc::SYS_tgkill, [pid as u64, tid as u64, signal as u64, 0, 0, 0]);
     }
 }

@@ -36,10 +36,7 @@ struct Start {
 /// EAGAIN at the limit of threads, ENOMEM without memory for a stack.
 pub(crate) fn spawn(body: Box<dyn FnOnce() + Send>) -> io::Result<()> {
     let stack = free_stack()?;
-    let start = Box::into_raw(Box::new(Start {
-        stack: stack.clone(),
-        body,
-    }));
+    let start = Box::into_raw(Box::new(Start { stack: stack.clone(), body }));
     let check = |result: i32| match result {
         0 => Ok(()),
         e => Err(io::Error::from_raw_os_error(e)),
@@ -55,20 +52,9 @@ pub(crate) fn spawn(body: Box<dyn FnOnce() + Send>) -> io::Result<()> {
             libc::PTHREAD_CREATE_DETACHED,
         ))
         .and_then(|()| {
-            check(libc::pthread_attr_setstack(
-                &mut attributes,
-                stack.base as *mut c_void,
-                STACK,
-            ))
+            check(libc::pthread_attr_setstack(&mut attributes, stack.base as *mut c_void, STACK))
         })
-        .and_then(|()| {
-            check(libc::pthread_create(
-                &mut thread,
-                &attributes,
-                run,
-                start.cast(),
-            ))
-        });
+        .and_then(|()| check(libc::pthread_create(&mut thread, &attributes, run, start.cast())));
         libc::pthread_attr_destroy(&mut attributes);
         if result.is_err() {
             drop(Box::from_raw(start));
@@ -86,10 +72,7 @@ extern "C" fn run(start: *mut c_void) -> *mut c_void {
     // SAFETY: `start` is the Box that `spawn` gave up for this thread.
     let start = unsafe { Box::from_raw(start.cast::<Start>()) };
     // SAFETY: gettid touches nothing.
-    start
-        .stack
-        .tid
-        .store(unsafe { libc::gettid() }, Ordering::Release);
+    start.stack.tid.store(unsafe { libc::gettid() }, Ordering::Release);
     (start.body)();
     std::ptr::null_mut()
 }
@@ -103,10 +86,7 @@ fn free_stack() -> io::Result<Arc<HostStack>> {
             return Ok(stack.clone());
         }
     }
-    let stack = Arc::new(HostStack {
-        base: map_stack()?,
-        tid: AtomicI32::new(0),
-    });
+    let stack = Arc::new(HostStack { base: map_stack()?, tid: AtomicI32::new(0) });
     stacks.push(stack.clone());
     Ok(stack)
 }
@@ -126,14 +106,8 @@ fn map_stack() -> io::Result<usize> {
     // SAFETY: a fresh mapping, and a change of its own upper part.
     unsafe {
         let guard = PAGE as usize;
-        let base = libc::mmap(
-            std::ptr::null_mut(),
-            STACK + guard,
-            libc::PROT_NONE,
-            flags,
-            -1,
-            0,
-        );
+        let base =
+            libc::mmap(std::ptr::null_mut(), STACK + guard, libc::PROT_NONE, flags, -1, 0);
         if base == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }

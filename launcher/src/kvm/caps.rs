@@ -82,11 +82,7 @@ pub(crate) fn open() -> Result<(Kvm, Caps), OpenKvmError> {
     }
     for &(name, number, since) in REQUIRED {
         if kvm.check_extension_raw(number.into()) <= 0 {
-            return Err(OpenKvmError::Capability {
-                name,
-                number,
-                since,
-            });
+            return Err(OpenKvmError::Capability { name, number, since });
         }
     }
     let value = |cap: u32| u32::try_from(kvm.check_extension_raw(cap.into())).unwrap_or(0);

@@ -44,21 +44,13 @@ impl DirtyRing {
             .offset(u64::from(KVM_DIRTY_LOG_PAGE_OFFSET) * 4096)
             .len((entries * ENTRY_BYTES) as usize)
             .map_raw(&vcpu)?;
-        Ok(Self {
-            map,
-            entries,
-            next: 0,
-        })
+        Ok(Self { map, entries, next: 0 })
     }
 
     /// The next dirty page, if there is one; it counts as harvested from here on.
     pub(crate) fn pop(&mut self) -> Option<DirtyPage> {
         let index = (self.next % self.entries) as usize;
-        let entry = self
-            .map
-            .as_mut_ptr()
-            .cast::<kvm_dirty_gfn>()
-            .wrapping_add(index);
+        let entry = self.map.as_mut_ptr().cast::<kvm_dirty_gfn>().wrapping_add(index);
         // SAFETY: `index < entries` and the mapping holds `entries` of these for as long as
         // `self` lives; the kernel writes `flags` concurrently, so it is only seen as an atomic.
         let flags = unsafe { AtomicU32::from_ptr(&raw mut (*entry).flags) };
@@ -67,12 +59,7 @@ impl DirtyRing {
             return None;
         }
         // SAFETY: as above; between DIRTY and HARVESTED the kernel leaves these fields alone.
-        let page = unsafe {
-            DirtyPage {
-                slot: (*entry).slot & 0xffff,
-                offset: (*entry).offset,
-            }
-        };
+        let page = unsafe { DirtyPage { slot: (*entry).slot & 0xffff, offset: (*entry).offset } };
         // Pairs with the kernel's smp_load_acquire in kvm_dirty_gfn_harvested.
         flags.store(HARVESTED, Ordering::Release);
         self.next = self.next.wrapping_add(1);

@@ -105,36 +105,19 @@ impl Vcpu {
     ///
     /// # Errors
     /// What KVM says; EEXIST if there is a vCPU `id` already.
-    pub(crate) fn create(
-        machine: &'static Machine,
-        id: u32,
-    ) -> io::Result<(Self, Option<DirtyRing>)> {
+    pub(crate) fn create(machine: &'static Machine, id: u32) -> io::Result<(Self, Option<DirtyRing>)> {
         let (fd, ring) = machine.vm.create_vcpu(id)?;
         fd.set_cpuid2(machine.vm.cpuid()).map_err(errno)?;
         let stack = boot::write_vcpu(&machine.vm, &machine.tables, id)?;
-        let mut vcpu = Self {
-            machine,
-            fd,
-            id,
-            stack,
-            resume: Resume::AsIs,
-            sregs: None,
-        };
+        let mut vcpu = Self { machine, fd, id, stack, resume: Resume::AsIs, sregs: None };
         vcpu.set_model_registers()?;
         vcpu.set_time();
         vcpu.fd.set_sync_valid_reg(SyncReg::Register);
         let sregs = vcpu.boot_sregs()?;
         vcpu.fd.set_sregs(&sregs).map_err(errno)?;
         if machine.cpu.xstate.features != 0 {
-            let xcr0 = kvm_xcr {
-                xcr: 0,
-                reserved: 0,
-                value: machine.cpu.xstate.features,
-            };
-            let mut xcrs = kvm_xcrs {
-                nr_xcrs: 1,
-                ..Default::default()
-            };
+            let xcr0 = kvm_xcr { xcr: 0, reserved: 0, value: machine.cpu.xstate.features };
+            let mut xcrs = kvm_xcrs { nr_xcrs: 1, ..Default::default() };
             xcrs.xcrs[0] = xcr0;
             vcpu.fd.set_xcrs(&xcrs).map_err(errno)?;
         }
@@ -143,20 +126,11 @@ impl Vcpu {
 
     fn boot_sregs(&self) -> io::Result<kvm_sregs> {
         let reset = self.fd.get_sregs().map_err(errno)?;
-        Ok(boot::sregs(
-            reset,
-            self.id,
-            self.machine.tables.root(),
-            self.machine.cpu,
-        ))
+        Ok(boot::sregs(reset, self.id, self.machine.tables.root(), self.machine.cpu))
     }
 
     fn set_model_registers(&self) -> io::Result<()> {
-        let entry = |index, data| kvm_msr_entry {
-            index,
-            data,
-            ..Default::default()
-        };
+        let entry = |index, data| kvm_msr_entry { index, data, ..Default::default() };
         let lstar = self.machine.stub_page + stubs::SYSCALL_ENTRY;
         let needed = [
             entry(MSR_STAR, boot::STAR),
@@ -232,11 +206,7 @@ impl Vcpu {
     /// What KVM_GET_SREGS and KVM_SET_SREGS say.
     pub(crate) fn set_base(&mut self, gs: bool, base: u64) -> io::Result<()> {
         let mut s = self.fd.get_sregs().map_err(errno)?;
-        if gs {
-            s.gs.base = base
-        } else {
-            s.fs.base = base
-        }
+        if gs { s.gs.base = base } else { s.fs.base = base }
         self.fd.set_sregs(&s).map_err(errno)
     }
 
@@ -354,21 +324,13 @@ impl Vcpu {
             return self.exception();
         }
         self.resume = Resume::Registers;
-        Exit::Exception(Trap {
-            vector: VECTOR_GP,
-            error: 0,
-            cr2: 0,
-        })
+        Exit::Exception(Trap { vector: VECTOR_GP, error: 0, cr2: 0 })
     }
 
     /// Makes the registers those of the program: SYSCALL left rip in rcx and rflags in r11.
     fn take_syscall_return(&mut self) {
         let ring0 = self.machine.entry.get() == Some(&SyscallEntry::Ring0);
-        self.resume = if ring0 {
-            Resume::Sysret
-        } else {
-            Resume::Registers
-        };
+        self.resume = if ring0 { Resume::Sysret } else { Resume::Registers };
         let regs = &mut self.fd.sync_regs_mut().regs;
         regs.rip = regs.rcx;
         regs.rflags = (regs.r11 & !RFLAGS_RESUME) | RFLAGS_USER;
@@ -388,11 +350,7 @@ impl Vcpu {
         }
         let regs = &mut self.fd.sync_regs_mut().regs;
         (regs.rip, regs.rflags, regs.rsp) = (frame.rip, frame.rflags, frame.rsp);
-        let trap = Trap {
-            vector: frame.vector,
-            error: frame.error,
-            cr2: sregs.cr2,
-        };
+        let trap = Trap { vector: frame.vector, error: frame.error, cr2: sregs.cr2 };
         self.sregs = Some(Box::new(sregs));
         self.resume = Resume::Segments;
         Exit::Exception(trap)
@@ -406,11 +364,7 @@ impl Vcpu {
         }
         let word = |i: u64| {
             let gpa = self.stack.unchecked_add(offset + 8 * i);
-            self.machine
-                .tables
-                .arena()
-                .word(gpa)
-                .load(std::sync::atomic::Ordering::Relaxed)
+            self.machine.tables.arena().word(gpa).load(std::sync::atomic::Ordering::Relaxed)
         };
         Some(ExceptionFrame {
             vector: word(0),
@@ -440,25 +394,14 @@ impl Vcpu {
     /// # Errors
     /// When the probe does not end in the stub: this KVM cannot run programs.
     pub(crate) fn probe_syscall_entry(&mut self) -> io::Result<SyscallEntry> {
-        let regs = kvm_regs {
-            rip: self.machine.stub_page + stubs::PROBE,
-            ..Default::default()
-        };
+        let regs = kvm_regs { rip: self.machine.stub_page + stubs::PROBE, ..Default::default() };
         self.start(regs, (0, 0), None)?;
         match self.run() {
             Exit::Syscall => {}
-            other => {
-                return Err(io::Error::other(format!(
-                    "a guest's system call ended in {other:?}"
-                )));
-            }
+            other => return Err(io::Error::other(format!("a guest's system call ended in {other:?}"))),
         }
         let sregs = self.fd.get_sregs().map_err(errno)?;
-        Ok(if sregs.cs.selector & 3 == 0 {
-            SyscallEntry::Ring0
-        } else {
-            SyscallEntry::Ring3
-        })
+        Ok(if sregs.cs.selector & 3 == 0 { SyscallEntry::Ring0 } else { SyscallEntry::Ring3 })
     }
 }
 

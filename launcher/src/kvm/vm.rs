@@ -62,11 +62,7 @@ fn failed(
     what: &'static str,
     remedy: &'static str,
 ) -> impl FnOnce(kvm_ioctls::Error) -> CreateVmError {
-    move |e| CreateVmError::Kvm {
-        what,
-        source: io::Error::from_raw_os_error(e.errno()),
-        remedy,
-    }
+    move |e| CreateVmError::Kvm { what, source: io::Error::from_raw_os_error(e.errno()), remedy }
 }
 
 impl Vm {
@@ -89,12 +85,7 @@ impl Vm {
         let cpuid = kvm
             .get_supported_cpuid(KVM_MAX_CPUID_ENTRIES)
             .map_err(failed("KVM_GET_SUPPORTED_CPUID", remedy))?;
-        let vm = Self {
-            fd,
-            caps,
-            cpuid,
-            ring_entries,
-        };
+        let vm = Self { fd, caps, cpuid, ring_entries };
         if ring_entries > 0 {
             vm.enable_dirty_rings()?;
         }
@@ -107,20 +98,13 @@ impl Vm {
             return Err(CreateVmError::NoDirtyRing);
         }
         if self.ring_entries > max {
-            return Err(CreateVmError::RingTooLarge {
-                asked: self.ring_entries,
-                max,
-            });
+            return Err(CreateVmError::RingTooLarge { asked: self.ring_entries, max });
         }
-        let mut cap = kvm_enable_cap {
-            cap: kb::KVM_CAP_DIRTY_LOG_RING_ACQ_REL,
-            ..Default::default()
-        };
+        let mut cap = kvm_enable_cap { cap: kb::KVM_CAP_DIRTY_LOG_RING_ACQ_REL, ..Default::default() };
         cap.args[0] = u64::from(self.ring_entries * ENTRY_BYTES);
-        self.fd.enable_cap(&cap).map_err(failed(
-            "enabling the dirty ring",
-            "Try another --buffer or --track none",
-        ))
+        self.fd
+            .enable_cap(&cap)
+            .map_err(failed("enabling the dirty ring", "Try another --buffer or --track none"))
     }
 
     /// What this VM's KVM offers.
@@ -151,11 +135,8 @@ impl Vm {
         size: u64,
         log_writes: bool,
     ) -> io::Result<()> {
-        let flags = if log_writes && self.ring_entries > 0 {
-            kb::KVM_MEM_LOG_DIRTY_PAGES
-        } else {
-            0
-        };
+        let flags =
+            if log_writes && self.ring_entries > 0 { kb::KVM_MEM_LOG_DIRTY_PAGES } else { 0 };
         let region = kvm_userspace_memory_region {
             slot,
             flags,
@@ -186,7 +167,8 @@ impl Vm {
         let parked = descriptors::park_copy(&low)?;
         drop(low);
         // SAFETY: `parked` is a copy of a vCPU descriptor of this very VM, owned by nobody else.
-        let fd = unsafe { self.fd.create_vcpu_from_rawfd(parked.into_raw_fd()) }.map_err(errno)?;
+        let fd =
+            unsafe { self.fd.create_vcpu_from_rawfd(parked.into_raw_fd()) }.map_err(errno)?;
         if self.ring_entries == 0 {
             return Ok((fd, None));
         }

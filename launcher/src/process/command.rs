@@ -103,29 +103,15 @@ pub(crate) fn find(argv: &[OsString], path: Option<&OsStr>) -> Result<Program, C
             continue;
         }
         refuse_set_id(&file, &path)?;
-        return Ok(Program {
-            file,
-            path,
-            execfn,
-            argv,
-        });
+        return Ok(Program { file, path, execfn, argv });
     }
     let what = format!("its #! interpreters are nested more than {SCRIPT_DEPTH} deep");
-    Err(CommandError::Format {
-        path,
-        what,
-        remedy: "Name a program as the interpreter",
-    })
+    Err(CommandError::Format { path, what, remedy: "Name a program as the interpreter" })
 }
 
 fn c_string(s: &OsStr) -> CString {
     // Arguments come from C strings and paths from them, so there is no NUL to stop at.
-    let bytes: Vec<u8> = s
-        .as_bytes()
-        .iter()
-        .copied()
-        .take_while(|&b| b != 0)
-        .collect();
+    let bytes: Vec<u8> = s.as_bytes().iter().copied().take_while(|&b| b != 0).collect();
     CString::new(bytes).unwrap_or_default()
 }
 
@@ -133,10 +119,7 @@ fn search(name: &OsStr, path: Option<&OsStr>) -> Result<PathBuf, CommandError> {
     if name.as_bytes().contains(&b'/') {
         return Ok(PathBuf::from(name));
     }
-    let missing = || CommandError::NotFound {
-        name: name.to_os_string(),
-        hint: " in PATH",
-    };
+    let missing = || CommandError::NotFound { name: name.to_os_string(), hint: " in PATH" };
     if name.is_empty() {
         return Err(missing());
     }
@@ -165,11 +148,7 @@ fn denied_error(path: PathBuf, source: io::Error) -> CommandError {
         Some(libc::EACCES) => "Make it executable (chmod +x), and its file system not noexec",
         _ => "Check the path",
     };
-    CommandError::Denied {
-        path,
-        source,
-        remedy,
-    }
+    CommandError::Denied { path, source, remedy }
 }
 
 /// What execve(2) asks of a file before it looks inside.
@@ -177,14 +156,8 @@ fn check_executable(path: &Path) -> io::Result<()> {
     let metadata = std::fs::metadata(path)?;
     let c_path = c_string(path.as_os_str());
     // SAFETY: `c_path` is a NUL-terminated string for the whole call.
-    let access = unsafe {
-        libc::faccessat(
-            libc::AT_FDCWD,
-            c_path.as_ptr(),
-            libc::X_OK,
-            libc::AT_EACCESS,
-        )
-    };
+    let access =
+        unsafe { libc::faccessat(libc::AT_FDCWD, c_path.as_ptr(), libc::X_OK, libc::AT_EACCESS) };
     // To root, faccessat grants what has any x bit: the kernel's exec does the same.
     if access != 0 || !metadata.is_file() || metadata.permissions().mode() & 0o111 == 0 {
         return Err(io::Error::from_raw_os_error(libc::EACCES));
@@ -194,10 +167,9 @@ fn check_executable(path: &Path) -> io::Result<()> {
 
 fn open(path: &Path) -> Result<File, CommandError> {
     let failed = |source: io::Error| match source.raw_os_error() {
-        Some(libc::ENOENT | libc::ENOTDIR) => CommandError::NotFound {
-            name: path.into(),
-            hint: "",
-        },
+        Some(libc::ENOENT | libc::ENOTDIR) => {
+            CommandError::NotFound { name: path.into(), hint: "" }
+        }
         _ => denied_error(path.into(), source),
     };
     check_executable(path).map_err(failed)?;
@@ -217,10 +189,7 @@ fn open(path: &Path) -> Result<File, CommandError> {
         fs.assume_init()
     };
     if fs.f_flag & libc::ST_NOEXEC != 0 {
-        return Err(denied_error(
-            path.into(),
-            io::Error::from_raw_os_error(libc::EACCES),
-        ));
+        return Err(denied_error(path.into(), io::Error::from_raw_os_error(libc::EACCES)));
     }
     Ok(file)
 }
@@ -230,11 +199,7 @@ fn read_head(file: &File, path: &Path) -> Result<Vec<u8>, CommandError> {
     let mut limited: io::Take<&File> = Read::take(file, SCRIPT_LINE as u64);
     limited
         .read_to_end(&mut head)
-        .map_err(|source| CommandError::Denied {
-            path: path.into(),
-            source,
-            remedy: "Check the file",
-        })?;
+        .map_err(|source| CommandError::Denied { path: path.into(), source, remedy: "Check the file" })?;
     Ok(head)
 }
 
@@ -243,10 +208,7 @@ fn script_line(head: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
     let line = head.strip_prefix(b"#!")?;
     let line = line.split(|&b| b == b'\n').next()?;
     let line = line.trim_ascii();
-    let end = line
-        .iter()
-        .position(|&b| b == b' ' || b == b'\t')
-        .unwrap_or(line.len());
+    let end = line.iter().position(|&b| b == b' ' || b == b'\t').unwrap_or(line.len());
     let (interpreter, rest) = line.split_at(end);
     let argument = Some(rest.trim_ascii()).filter(|a| !a.is_empty());
     (!interpreter.is_empty()).then_some((interpreter, argument))
@@ -267,9 +229,7 @@ fn check_text(head: &[u8], path: &Path) -> Result<(), CommandError> {
 
 /// A set-user-ID program would run without the identity that it needs.
 fn refuse_set_id(file: &File, path: &Path) -> Result<(), CommandError> {
-    let Ok(metadata) = file.metadata() else {
-        return Ok(());
-    };
+    let Ok(metadata) = file.metadata() else { return Ok(()) };
     let mode = metadata.permissions().mode();
     // SAFETY: both calls only ask.
     let (uid, gid) = unsafe { (libc::geteuid(), libc::getegid()) };
@@ -279,8 +239,7 @@ fn refuse_set_id(file: &File, path: &Path) -> Result<(), CommandError> {
     if changes_user || changes_group {
         return Err(CommandError::Format {
             path: path.into(),
-            what: "is a set-user-ID or set-group-ID program, which only the kernel can start"
-                .into(),
+            what: "is a set-user-ID or set-group-ID program, which only the kernel can start".into(),
             remedy: "Run it without vmmload",
         });
     }
@@ -327,11 +286,7 @@ mod tests {
         std::fs::write(&dir, "#!/bin/cat -n\n").unwrap();
         std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o755)).unwrap();
         let program = find(&[dir.clone().into(), "a b".into()], None).unwrap();
-        let argv: Vec<_> = program
-            .argv
-            .iter()
-            .map(|a| a.to_str().unwrap().to_owned())
-            .collect();
+        let argv: Vec<_> = program.argv.iter().map(|a| a.to_str().unwrap().to_owned()).collect();
         let script = dir.to_str().unwrap();
         assert_eq!(argv, ["/bin/cat", "-n", script, "a b"]);
         assert_eq!(program.execfn.to_str().unwrap(), script);

@@ -52,10 +52,7 @@ pub(crate) fn handle(thread: &mut GuestThread, trap: Trap) {
         // #OF, #BR, #GP and what ring 3 cannot raise.
         _ => (libc::SIGSEGV, SI_KERNEL, 0),
     };
-    thread.force_signal(
-        &SigInfo::fault(signal, code, addr),
-        (trap.vector, trap.error, 0),
-    );
+    thread.force_signal(&SigInfo::fault(signal, code, addr), (trap.vector, trap.error, 0));
 }
 
 fn page_fault(thread: &mut GuestThread, trap: Trap) {
@@ -64,9 +61,7 @@ fn page_fault(thread: &mut GuestThread, trap: Trap) {
     }
     thread.stats.faults.add(1);
     let care = thread.care();
-    let Err(denied) = thread.process.memory.fault(trap.cr2, trap.error, care) else {
-        return;
-    };
+    let Err(denied) = thread.process.memory.fault(trap.cr2, trap.error, care) else { return };
     let (signal, code) = match denied {
         Denied::NotMapped => (libc::SIGSEGV, SEGV_MAPERR),
         Denied::Rights => (libc::SIGSEGV, SEGV_ACCERR),
@@ -88,13 +83,8 @@ fn vsyscall(thread: &mut GuestThread) -> bool {
     let Some(&(_, nr)) = VSYSCALLS.iter().find(|(addr, _)| *addr == regs.rip) else {
         return false;
     };
-    let Ok(back) = guest_memory::read::<u64>(regs.rsp) else {
-        return false;
-    };
-    let call = Call {
-        nr: nr as u64,
-        args: [regs.rdi, regs.rsi, 0, 0, 0, 0],
-    };
+    let Ok(back) = guest_memory::read::<u64>(regs.rsp) else { return false };
+    let call = Call { nr: nr as u64, args: [regs.rdi, regs.rsi, 0, 0, 0, 0] };
     let result = thread.execute_now(&call);
     let regs = thread.vcpu.all_regs_mut();
     regs.rax = result;
@@ -119,27 +109,19 @@ pub(crate) fn bad_memory(thread: &mut GuestThread) {
 
 /// Whether a fault is served with care: while the host has just failed to provide a page.
 pub(crate) fn care_of(attempts: u32) -> Care {
-    if attempts == 0 {
-        Care::Around
-    } else {
-        Care::OnePage
-    }
+    if attempts == 0 { Care::Around } else { Care::OnePage }
 }
 
 /// Which unmasked x87 exception is pending (fpu__exception_code).
 fn x87_code(thread: &GuestThread) -> i32 {
-    let Ok(state) = thread.vcpu.xsave() else {
-        return 0;
-    };
+    let Ok(state) = thread.vcpu.xsave() else { return 0 };
     let (control, status) = (state.region[0] & 0xffff, state.region[0] >> 16);
     float_code(status & !control & 0x3f)
 }
 
 /// Which unmasked SSE exception is pending.
 fn sse_code(thread: &GuestThread) -> i32 {
-    let Ok(state) = thread.vcpu.xsave() else {
-        return 0;
-    };
+    let Ok(state) = thread.vcpu.xsave() else { return 0 };
     let mxcsr = state.region[6];
     float_code(mxcsr & !(mxcsr >> 7) & 0x3f)
 }

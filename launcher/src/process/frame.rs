@@ -55,12 +55,7 @@ const SS_AUTODISARM: u32 = 1 << 31;
 
 impl Default for AltStack {
     fn default() -> Self {
-        Self {
-            base: 0,
-            flags: SS_DISABLE,
-            padding: 0,
-            size: 0,
-        }
+        Self { base: 0, flags: SS_DISABLE, padding: 0, size: 0 }
     }
 }
 
@@ -80,10 +75,7 @@ impl AltStack {
             (true, true) => SS_ONSTACK,
             (true, false) => 0,
         };
-        Self {
-            flags: state | (self.flags & SS_AUTODISARM),
-            ..*self
-        }
+        Self { flags: state | (self.flags & SS_AUTODISARM), ..*self }
     }
 
     /// What sigaltstack(2) with `new` makes of it.
@@ -97,11 +89,7 @@ impl AltStack {
         match new.flags & !SS_AUTODISARM {
             SS_DISABLE => Ok(Self::default()),
             0 | SS_ONSTACK if new.size < MIN_STACK => Err(libc::ENOMEM),
-            0 | SS_ONSTACK => Ok(Self {
-                flags: new.flags & SS_AUTODISARM,
-                padding: 0,
-                ..*new
-            }),
+            0 | SS_ONSTACK => Ok(Self { flags: new.flags & SS_AUTODISARM, padding: 0, ..*new }),
             _ => Err(libc::EINVAL),
         }
     }
@@ -177,11 +165,7 @@ pub(crate) fn initial_xsave() -> Box<kvm_xsave> {
 }
 
 fn xsave_bytes(state: &kvm_xsave) -> Vec<u8> {
-    state
-        .region
-        .iter()
-        .flat_map(|word| word.to_le_bytes())
-        .collect()
+    state.region.iter().flat_map(|word| word.to_le_bytes()).collect()
 }
 
 /// Makes the thread enter `action`'s handler for `info`. `(trap, error, cr2)` as the context shows.
@@ -226,11 +210,7 @@ pub(crate) fn push(
         reserved: [0; 8],
         mask: thread.signals.mask,
     };
-    let frame = Frame {
-        return_address: action.restorer,
-        context,
-        info: info.0,
-    };
+    let frame = Frame { return_address: action.restorer, context, info: info.0 };
     guest_memory::write(at, &frame)?;
     if alt.flags & SS_AUTODISARM != 0 {
         thread.signals.alt_stack = AltStack::default();
@@ -262,10 +242,7 @@ fn write_fpstate(thread: &mut GuestThread, at: u64) -> Result<(), BadAddress> {
         bytes.extend(FP_XSTATE_MAGIC2.to_le_bytes());
     }
     guest_memory::write_bytes(at, &bytes)?;
-    thread
-        .vcpu
-        .set_xsave(&initial_xsave())
-        .map_err(|_| BadAddress)
+    thread.vcpu.set_xsave(&initial_xsave()).map_err(|_| BadAddress)
 }
 
 /// rt_sigreturn(2): the state that the frame at the stack pointer holds, as the handler left it.
@@ -287,10 +264,7 @@ pub(crate) fn pop(thread: &mut GuestThread) -> Result<(), BadAddress> {
 
 fn restore_fpstate(thread: &mut GuestThread, at: u64) -> Result<(), BadAddress> {
     if at == 0 {
-        return thread
-            .vcpu
-            .set_xsave(&initial_xsave())
-            .map_err(|_| BadAddress);
+        return thread.vcpu.set_xsave(&initial_xsave()).map_err(|_| BadAddress);
     }
     let xstate = thread.process.machine.cpu.xstate;
     let mut bytes = vec![0u8; size_of::<kvm_xsave>()];
@@ -322,20 +296,9 @@ mod tests {
     #[test]
     fn an_alternate_stack_is_checked_as_the_kernel_does() {
         let none = AltStack::default();
-        let new = |flags, size| AltStack {
-            base: 0x1000,
-            flags,
-            padding: 0,
-            size,
-        };
-        assert_eq!(
-            none.replaced(&new(0, 100), 0x9000).err(),
-            Some(libc::ENOMEM)
-        );
-        assert_eq!(
-            none.replaced(&new(64, 8192), 0x9000).err(),
-            Some(libc::EINVAL)
-        );
+        let new = |flags, size| AltStack { base: 0x1000, flags, padding: 0, size };
+        assert_eq!(none.replaced(&new(0, 100), 0x9000).err(), Some(libc::ENOMEM));
+        assert_eq!(none.replaced(&new(64, 8192), 0x9000).err(), Some(libc::EINVAL));
         let set = none.replaced(&new(0, 8192), 0x9000).unwrap();
         assert_eq!(set.shown(0x9000).flags, 0);
         assert_eq!(set.shown(0x2000).flags, SS_ONSTACK);
@@ -344,18 +307,8 @@ mod tests {
 
     #[test]
     fn registers_survive_a_frame() {
-        let regs = kvm_regs {
-            rax: 1,
-            r15: 2,
-            rsp: 3,
-            rip: 4,
-            rflags: 0x246,
-            ..Default::default()
-        };
-        let mut back = kvm_regs {
-            rflags: 0x202,
-            ..Default::default()
-        };
+        let regs = kvm_regs { rax: 1, r15: 2, rsp: 3, rip: 4, rflags: 0x246, ..Default::default() };
+        let mut back = kvm_regs { rflags: 0x202, ..Default::default() };
         restored(&saved(&regs), &mut back);
         assert_eq!(back, regs);
     }

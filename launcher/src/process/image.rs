@@ -92,74 +92,45 @@ impl<'a> Object<'a> {
         let header = FileHeader::parse_tail(ident, &bytes[elf::abi::EI_NIDENT..])
             .map_err(|e| wrong_format(path, format!("is a broken ELF file: {e}")))?;
         if header.e_machine != elf::abi::EM_X86_64 {
-            let what = format!(
-                "is for another processor (ELF machine {})",
-                header.e_machine
-            );
+            let what = format!("is for another processor (ELF machine {})", header.e_machine);
             return Err(wrong_format(path, what));
         }
         let runnable = matches!(header.e_type, elf::abi::ET_EXEC | elf::abi::ET_DYN);
         if !runnable || usize::from(header.e_phentsize) != PROGRAM_HEADER || header.e_phnum == 0 {
             return Err(wrong_format(path, "is an ELF file but no program"));
         }
-        let table = command::read_at(
-            file,
-            header.e_phoff,
-            PROGRAM_HEADER * usize::from(header.e_phnum),
-        )
-        .map_err(unreadable(path))?;
+        let table =
+            command::read_at(file, header.e_phoff, PROGRAM_HEADER * usize::from(header.e_phnum))
+                .map_err(unreadable(path))?;
         let mut offset = 0;
         let segments = (0..header.e_phnum)
             .map(|_| ProgramHeader::parse_at(LittleEndian, Class::ELF64, &mut offset, &table))
             .collect::<Result<Vec<_>, _>>()
             .map_err(|e| wrong_format(path, format!("is a broken ELF file: {e}")))?;
-        Ok(Self {
-            file,
-            path,
-            header,
-            segments,
-        })
+        Ok(Self { file, path, header, segments })
     }
 
     fn loadable(&self) -> impl Iterator<Item = &ProgramHeader> {
-        self.segments
-            .iter()
-            .filter(|s| s.p_type == elf::abi::PT_LOAD && s.p_memsz > 0)
+        self.segments.iter().filter(|s| s.p_type == elf::abi::PT_LOAD && s.p_memsz > 0)
     }
 
     /// Page-aligned span of all loadable segments, before relocation.
     fn span(&self) -> Result<Range<u64>, CommandError> {
         let broken = || wrong_format(self.path, "is an ELF file with impossible addresses");
-        let start = self
-            .loadable()
-            .map(|s| page_down(s.p_vaddr))
-            .min()
-            .ok_or_else(broken)?;
+        let start = self.loadable().map(|s| page_down(s.p_vaddr)).min().ok_or_else(broken)?;
         let mut end = start;
         for s in self.loadable() {
-            let top = s
-                .p_vaddr
-                .checked_add(s.p_memsz)
-                .and_then(page_up)
-                .ok_or_else(broken)?;
+            let top = s.p_vaddr.checked_add(s.p_memsz).and_then(page_up).ok_or_else(broken)?;
             if s.p_filesz > s.p_memsz || s.p_offset.checked_add(s.p_filesz).is_none() {
                 return Err(broken());
             }
             end = end.max(top);
         }
-        if end > USER_END {
-            Err(broken())
-        } else {
-            Ok(start..end)
-        }
+        if end > USER_END { Err(broken()) } else { Ok(start..end) }
     }
 
     fn interpreter(&self) -> Result<Option<PathBuf>, CommandError> {
-        let Some(s) = self
-            .segments
-            .iter()
-            .find(|s| s.p_type == elf::abi::PT_INTERP)
-        else {
+        let Some(s) = self.segments.iter().find(|s| s.p_type == elf::abi::PT_INTERP) else {
             return Ok(None);
         };
         if !(2..=4096).contains(&s.p_filesz) {
@@ -179,24 +150,11 @@ impl<'a> Object<'a> {
             memory::reserve(&span).map_err(unmappable(self.path))?;
             return Ok(0);
         }
-        let align = self
-            .loadable()
-            .map(|s| s.p_align)
-            .max()
-            .unwrap_or(PAGE)
-            .max(PAGE);
+        let align = self.loadable().map(|s| s.p_align).max().unwrap_or(PAGE).max(PAGE);
         let len = span.end - span.start;
-        let wanted = if align > PAGE && align.is_power_of_two() {
-            len + align
-        } else {
-            len
-        };
+        let wanted = if align > PAGE && align.is_power_of_two() { len + align } else { len };
         let base = place(wanted).map_err(unmappable(self.path))?;
-        let aligned = if wanted > len {
-            (base + align - 1) & !(align - 1)
-        } else {
-            base
-        };
+        let aligned = if wanted > len { (base + align - 1) & !(align - 1) } else { base };
         for slack in [base..aligned, aligned + len..base + wanted] {
             if !slack.is_empty() {
                 let args = [slack.start, slack.end - slack.start, 0, 0, 0, 0];
@@ -216,22 +174,14 @@ impl<'a> Object<'a> {
         let mut holes = Mappings::default();
         let span = self.span()?;
         let moved = |addr: u64| addr.wrapping_add(bias);
-        holes.insert(
-            moved(span.start)..moved(span.end),
-            Mapping::anonymous(Prot::from_bits(0)),
-        );
+        holes.insert(moved(span.start)..moved(span.end), Mapping::anonymous(Prot::from_bits(0)));
         for s in self.loadable() {
             let range = self.map_segment(s, bias, &path, table)?;
             holes.remove(range);
         }
         for (hole, _) in holes.iter() {
             // SAFETY: holes are parts of the reservation that no segment covers.
-            unsafe {
-                relay::raw(
-                    libc::SYS_munmap,
-                    [hole.start, hole.end - hole.start, 0, 0, 0, 0],
-                )
-            };
+            unsafe { relay::raw(libc::SYS_munmap, [hole.start, hole.end - hole.start, 0, 0, 0, 0]) };
         }
         Ok(())
     }
@@ -256,17 +206,9 @@ impl<'a> Object<'a> {
             let flags = (libc::MAP_PRIVATE | libc::MAP_FIXED) as u64;
             let range = first..anonymous_from;
             map_fixed(&range, prot, flags, fd, offset).map_err(unmappable(self.path))?;
-            let backing = Backing::File {
-                path: path.clone(),
-                bias: offset.wrapping_sub(first),
-            };
-            table.insert(
-                range,
-                Mapping {
-                    backing,
-                    ..Mapping::anonymous(prot)
-                },
-            );
+            let backing =
+                Backing::File { path: path.clone(), bias: offset.wrapping_sub(first) };
+            table.insert(range, Mapping { backing, ..Mapping::anonymous(prot) });
             if s.p_memsz > s.p_filesz && prot.writable() {
                 // SAFETY: the bytes up to the page's end lie in the private, writable mapping that
                 // was made just now and that nothing else knows of.
@@ -304,14 +246,7 @@ fn segment_prot(flags: u32) -> Prot {
 }
 
 fn map_fixed(range: &Range<u64>, prot: Prot, flags: u64, fd: u64, offset: u64) -> io::Result<()> {
-    let args = [
-        range.start,
-        range.end - range.start,
-        prot.bits().into(),
-        flags,
-        fd,
-        offset,
-    ];
+    let args = [range.start, range.end - range.start, prot.bits().into(), flags, fd, offset];
     // SAFETY: callers map into a reservation of theirs only.
     match unsafe { relay::raw(libc::SYS_mmap, args) } {
         e if (-4095..0).contains(&e) => Err(io::Error::from_raw_os_error(-e as i32)),
@@ -327,11 +262,7 @@ pub(crate) fn random_distance(limit: u64) -> u64 {
         libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0);
         libc::personality(0xffff_ffff) & libc::ADDR_NO_RANDOMIZE != 0
     };
-    if fixed {
-        0
-    } else {
-        page_down(u64::from_ne_bytes(bytes) % limit)
-    }
+    if fixed { 0 } else { page_down(u64::from_ne_bytes(bytes) % limit) }
 }
 
 /// Reserves `len` bytes where the kernel would put a position-independent program.
@@ -369,10 +300,7 @@ pub(crate) fn load(program: &Program, table: &mut Mappings) -> Result<Image, Com
     object.map(bias, table)?;
     let entry = object.header.e_entry.wrapping_add(bias);
     let end = object.span()?.end.wrapping_add(bias);
-    let stack = object
-        .segments
-        .iter()
-        .find(|s| s.p_type == elf::abi::PT_GNU_STACK);
+    let stack = object.segments.iter().find(|s| s.p_type == elf::abi::PT_GNU_STACK);
     let mut image = Image {
         start: entry,
         entry,
@@ -385,10 +313,7 @@ pub(crate) fn load(program: &Program, table: &mut Mappings) -> Result<Image, Com
     if let Some(path) = interpreter {
         let file = File::open(&path).map_err(|source| CommandError::Denied {
             path: program.path.clone(),
-            source: io::Error::new(
-                source.kind(),
-                format!("its ELF interpreter {}: {source}", path.display()),
-            ),
+            source: io::Error::new(source.kind(), format!("its ELF interpreter {}: {source}", path.display())),
             remedy: "Install the C library that it was built for",
         })?;
         let object = Object::read(&file, &path)?;

@@ -47,13 +47,9 @@ fn exit_now(status: i32) -> ! {
 fn finish(process: &Process, end: End) {
     // Whoever comes second waits here until the first has ended the process.
     process.tracker.finish(process, end, |consumer| {
-        let Some(target) = &process.config.summary else {
-            return;
-        };
+        let Some(target) = &process.config.summary else { return };
         if let Err(e) = cli::write_summary(consumer, process.started.elapsed(), target) {
-            eprintln!(
-                "vmmload: the summary cannot be written: {e}. Check the file given to --summary"
-            );
+            eprintln!("vmmload: the summary cannot be written: {e}. Check the file given to --summary");
         }
     });
 }

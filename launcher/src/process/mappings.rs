@@ -80,12 +80,7 @@ pub(crate) struct Mapping {
 impl Mapping {
     /// A private anonymous mapping.
     pub(crate) fn anonymous(prot: Prot) -> Self {
-        Self {
-            prot,
-            shared: false,
-            grows_down: false,
-            backing: Backing::Anonymous,
-        }
+        Self { prot, shared: false, grows_down: false, backing: Backing::Anonymous }
     }
 
     /// The name as /proc/PID/maps shows it; empty for anonymous memory.
@@ -170,9 +165,7 @@ impl Mappings {
 
     /// The first mapping that begins above `addr`.
     pub(crate) fn above(&self, addr: u64) -> Option<(&Range<u64>, &Mapping)> {
-        self.map
-            .overlapping(addr..u64::MAX)
-            .find(|(range, _)| range.start > addr)
+        self.map.overlapping(addr..u64::MAX).find(|(range, _)| range.start > addr)
     }
 
     /// The mappings within `range`, cut to it, in order.
@@ -234,20 +227,14 @@ mod tests {
             prot: Prot::from_bits(RW),
             shared: false,
             grows_down: false,
-            backing: Backing::File {
-                path: "/f".into(),
-                bias: 0u64.wrapping_sub(0x10000),
-            },
+            backing: Backing::File { path: "/f".into(), bias: 0u64.wrapping_sub(0x10000) },
         };
         let mut table = Mappings::default();
         table.insert(0x10000..0x14000, file);
         table.remove(0x11000..0x12000);
         let (range, mapping) = table.at(0x12000).unwrap();
         assert_eq!(mapping.offset_at(range.start), 0x2000);
-        assert_eq!(
-            mapping.moved(0x8000).offset_at(range.start + 0x8000),
-            0x2000
-        );
+        assert_eq!(mapping.moved(0x8000).offset_at(range.start + 0x8000), 0x2000);
     }
 
     #[test]
@@ -256,14 +243,8 @@ mod tests {
         table.insert(0x1000..0x3000, anonymous(RW));
         table.insert(0x3000..0x4000, anonymous(1));
         table.insert(0x6000..0x7000, anonymous(1));
-        assert_eq!(
-            table.mapped(0x2000..0x8000),
-            vec![0x2000..0x4000, 0x6000..0x7000]
-        );
-        assert_eq!(
-            table.gaps(0x2000..0x8000),
-            vec![0x4000..0x6000, 0x7000..0x8000]
-        );
+        assert_eq!(table.mapped(0x2000..0x8000), vec![0x2000..0x4000, 0x6000..0x7000]);
+        assert_eq!(table.gaps(0x2000..0x8000), vec![0x4000..0x6000, 0x7000..0x8000]);
         assert_eq!(table.pieces(0x2000..0x3800).len(), 2);
         assert_eq!(table.above(0x4000).unwrap().0.start, 0x6000);
     }

@@ -76,10 +76,7 @@ pub(crate) fn page_down(value: u64) -> u64 {
 }
 
 fn access(prot: Prot) -> Access {
-    Access {
-        write: prot.writable(),
-        execute: prot.executable(),
-    }
+    Access { write: prot.writable(), execute: prot.executable() }
 }
 
 impl Memory {
@@ -93,10 +90,7 @@ impl Memory {
         Self {
             machine,
             table: RwLock::new(table),
-            heap: Mutex::new(Break {
-                start: heap_start,
-                end: heap_start,
-            }),
+            heap: Mutex::new(Break { start: heap_start, end: heap_start }),
             stack,
             read_implies_exec: AtomicBool::new(personality_reads_execute()),
         }
@@ -125,26 +119,19 @@ impl Memory {
     /// Brings the existing entries of `range` to the writing and executing rights of `prot`. They
     /// stay readable: where that ends too, they are dropped instead.
     pub(crate) fn protect_entries(&self, range: &Range<u64>, prot: Prot) {
-        self.machine
-            .tables
-            .protect(range.start, range.end, access(prot));
+        self.machine.tables.protect(range.start, range.end, access(prot));
     }
 
     /// `prot` as the kernel will take it: under READ_IMPLIES_EXEC, reading allows executing.
     pub(crate) fn effective_prot(&self, prot: u64) -> Prot {
-        let implied =
-            prot & libc::PROT_READ as u64 != 0 && self.read_implies_exec.load(Ordering::Relaxed);
-        Prot::from_bits(if implied {
-            prot | libc::PROT_EXEC as u64
-        } else {
-            prot
-        })
+        let implied = prot & libc::PROT_READ as u64 != 0
+            && self.read_implies_exec.load(Ordering::Relaxed);
+        Prot::from_bits(if implied { prot | libc::PROT_EXEC as u64 } else { prot })
     }
 
     /// Looks at the personality again, after the program changed it.
     pub(crate) fn personality_changed(&self) {
-        self.read_implies_exec
-            .store(personality_reads_execute(), Ordering::Relaxed);
+        self.read_implies_exec.store(personality_reads_execute(), Ordering::Relaxed);
     }
 
     /// Makes the access at `addr` possible, or says why it is not allowed.
@@ -192,9 +179,7 @@ impl Memory {
             .chunks
             .ensure(&machine.vm, window.start)
             .and_then(|gpa| {
-                machine
-                    .tables
-                    .fill(&machine.vm, window.start, window.end, gpa, access(prot))
+                machine.tables.fill(&machine.vm, window.start, window.end, gpa, access(prot))
             })
             // Slots, tables or the host's memory are used up: what a kernel says without a page.
             .map_err(|_| Denied::NoPage)
@@ -205,14 +190,8 @@ impl Memory {
         let mut table = self.write();
         let page = page_down(addr);
         if self.stack.contains(&addr) {
-            let lowest = self
-                .stack
-                .end
-                .saturating_sub(stack_limit())
-                .max(self.stack.start);
-            let Some((range, mapping)) = table.above(addr) else {
-                return false;
-            };
+            let lowest = self.stack.end.saturating_sub(stack_limit()).max(self.stack.start);
+            let Some((range, mapping)) = table.above(addr) else { return false };
             if page < page_down(lowest) || mapping.backing != Backing::Stack {
                 return false;
             }
@@ -250,17 +229,9 @@ impl Memory {
     ///
     /// # Errors
     /// ENOMEM where the launcher is; else what mmap(2) says.
-    pub(crate) fn claim(
-        &self,
-        table: &Mappings,
-        range: &Range<u64>,
-    ) -> io::Result<Vec<Range<u64>>> {
+    pub(crate) fn claim(&self, table: &Mappings, range: &Range<u64>) -> io::Result<Vec<Range<u64>>> {
         let mut claimed = Vec::new();
-        for gap in table
-            .gaps(range.clone())
-            .into_iter()
-            .filter(|gap| !gap.is_empty())
-        {
+        for gap in table.gaps(range.clone()).into_iter().filter(|gap| !gap.is_empty()) {
             if let Err(e) = reserve(&gap) {
                 self.release(claimed);
                 return Err(match e.raw_os_error() {
@@ -288,16 +259,9 @@ impl Memory {
 /// # Errors
 /// EEXIST where something is mapped; else what mmap(2) says.
 pub(crate) fn reserve(range: &Range<u64>) -> io::Result<()> {
-    let flags =
-        libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED_NOREPLACE;
-    let args = [
-        range.start,
-        range.end - range.start,
-        0,
-        flags as u64,
-        u64::MAX,
-        0,
-    ];
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE
+        | libc::MAP_FIXED_NOREPLACE;
+    let args = [range.start, range.end - range.start, 0, flags as u64, u64::MAX, 0];
     // SAFETY: NOREPLACE never touches an existing mapping.
     let got = unsafe { relay::raw(libc::SYS_mmap, args) };
     if got == range.start as i64 {
@@ -314,11 +278,7 @@ pub(crate) fn reserve(range: &Range<u64>) -> io::Result<()> {
 
 /// Asks the host for one page, without the signal that touching it could raise.
 fn populate(addr: u64, write: bool, mapping: &Mapping) -> Result<(), Denied> {
-    let advice = if write {
-        libc::MADV_POPULATE_WRITE
-    } else {
-        libc::MADV_POPULATE_READ
-    };
+    let advice = if write { libc::MADV_POPULATE_WRITE } else { libc::MADV_POPULATE_READ };
     let args = [page_down(addr), PAGE, advice as u64, 0, 0, 0];
     // SAFETY: the page is the program's, and populating changes no content.
     match unsafe { relay::raw(libc::SYS_madvise, args) } {
@@ -340,10 +300,7 @@ fn host_can_read(addr: u64) -> bool {
 }
 
 fn stack_limit() -> u64 {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` is writable for the whole call.
     unsafe { libc::getrlimit(libc::RLIMIT_STACK, &mut limit) };
     limit.rlim_cur

@@ -1,13 +1,13 @@
 //! The control path, from execve to exit, in reading order.
 
 pub(crate) mod command;
-pub(crate) mod faults;
-pub(crate) mod frame;
 pub(crate) mod image;
-pub(crate) mod lifecycle;
+pub(crate) mod stack;
 pub(crate) mod mappings;
 pub(crate) mod memory;
-pub(crate) mod signals;
-pub(crate) mod stack;
 pub(crate) mod state;
 pub(crate) mod thread;
+pub(crate) mod faults;
+pub(crate) mod frame;
+pub(crate) mod signals;
+pub(crate) mod lifecycle;

@@ -64,9 +64,7 @@ impl Dispositions {
                 mirror(signal, &KernelAction::default());
             }
         }
-        Self {
-            actions: Mutex::new(actions),
-        }
+        Self { actions: Mutex::new(actions) }
     }
 
     /// The action for `signal`, 1 to 64.
@@ -105,10 +103,7 @@ pub(crate) struct ThreadSignals {
 impl ThreadSignals {
     /// A thread with `mask` and no alternate stack.
     pub(crate) fn new(mask: u64) -> Self {
-        Self {
-            mask,
-            alt_stack: AltStack::default(),
-        }
+        Self { mask, alt_stack: AltStack::default() }
     }
 }
 
@@ -126,9 +121,7 @@ impl GuestThread {
     /// Delivers the noted signal, if there is one. `restart`: the number of the call that it ended
     /// and that the kernel would restart.
     pub(crate) fn deliver_pending(&mut self, restart: Option<u64>) {
-        let Some(info) = self.pending.take() else {
-            return;
-        };
+        let Some(info) = self.pending.take() else { return };
         self.stats.signals.add(1);
         let signal = info.signal();
         let action = self.process.dispositions.get(signal);
@@ -178,10 +171,7 @@ impl GuestThread {
     fn enter_handler(&mut self, info: &SigInfo, action: KernelAction, fault: (u64, u64, u64)) {
         let signal = info.signal();
         if action.flags & libc::SA_RESETHAND as u64 != 0 {
-            let default = KernelAction {
-                handler: SIG_DFL,
-                ..action
-            };
+            let default = KernelAction { handler: SIG_DFL, ..action };
             self.process.dispositions.set(signal, default);
         }
         if frame::push(self, info, &action, fault).is_err() {

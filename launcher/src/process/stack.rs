@@ -34,9 +34,7 @@ const AT_RSEQ_ALIGN: u64 = 28;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StackError {
     /// No address range of the wanted size.
-    #[error(
-        "no {bytes} bytes of address space for the stack: {source}. Raise ulimit -v or lower ulimit -s"
-    )]
+    #[error("no {bytes} bytes of address space for the stack: {source}. Raise ulimit -v or lower ulimit -s")]
     NoSpace {
         /// Size asked for.
         bytes: u64,
@@ -44,9 +42,7 @@ pub(crate) enum StackError {
         source: io::Error,
     },
     /// Arguments and environment are too long.
-    #[error(
-        "arguments and environment need {need} bytes of a {room} byte stack. Shorten them or raise ulimit -s"
-    )]
+    #[error("arguments and environment need {need} bytes of a {room} byte stack. Shorten them or raise ulimit -s")]
     TooLong {
         /// Bytes needed.
         need: u64,
@@ -96,49 +92,26 @@ pub(crate) fn build(
 ) -> Result<Stack, StackError> {
     let limit = rlimit(libc::RLIMIT_STACK);
     // Where address space itself is limited, take what the program would get.
-    let room = if rlimit(libc::RLIMIT_AS) == u64::MAX {
-        ROOM
-    } else {
-        0
-    };
+    let room = if rlimit(libc::RLIMIT_AS) == u64::MAX { ROOM } else { 0 };
     let bytes = page_down(limit.clamp(room.max(1 << 17), MOST));
     let bottom = map(bytes, image.executable_stack)
         .map_err(|source| StackError::NoSpace { bytes, source })?;
     let reserved = bottom..bottom + bytes;
     let visible = page_down(limit.min(bytes));
-    let strings: u64 = argv
-        .iter()
-        .chain(envp)
-        .chain([execfn])
-        .map(|s| s.as_bytes_with_nul().len() as u64)
-        .sum();
+    let strings: u64 = argv.iter().chain(envp).chain([execfn]).map(|s| s.as_bytes_with_nul().len() as u64).sum();
     let vectors = 8 * (argv.len() + envp.len() + 2 * auxv.len() + 64) as u64;
     let need = strings + vectors + 4096;
     if need > visible / STRINGS_SHARE * 3 {
-        return Err(StackError::TooLong {
-            need,
-            room: visible / STRINGS_SHARE * 3,
-        });
+        return Err(StackError::TooLong { need, room: visible / STRINGS_SHARE * 3 });
     }
-    let exec = if image.executable_stack {
-        libc::PROT_EXEC
-    } else {
-        0
-    };
+    let exec = if image.executable_stack { libc::PROT_EXEC } else { 0 };
     let prot = Prot::from_bits((libc::PROT_READ | libc::PROT_WRITE | exec) as u64);
     table.insert(
         reserved.end - visible..reserved.end,
-        Mapping {
-            backing: Backing::Stack,
-            ..Mapping::anonymous(prot)
-        },
+        Mapping { backing: Backing::Stack, ..Mapping::anonymous(prot) },
     );
     let strings = write(argv, envp, execfn, image, auxv, reserved.end);
-    Ok(Stack {
-        pointer: strings.pointer,
-        strings,
-        reserved,
-    })
+    Ok(Stack { pointer: strings.pointer, strings, reserved })
 }
 
 fn map(bytes: u64, executable: bool) -> io::Result<u64> {
@@ -153,10 +126,7 @@ fn map(bytes: u64, executable: bool) -> io::Result<u64> {
 }
 
 fn rlimit(resource: libc::__rlimit_resource_t) -> u64 {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` is writable for the whole call.
     unsafe { libc::getrlimit(resource, &mut limit) };
     limit.rlim_cur
@@ -177,11 +147,8 @@ impl Writer {
     }
 
     fn push_strings(&mut self, strings: &[CString]) -> Vec<u64> {
-        let mut addrs: Vec<u64> = strings
-            .iter()
-            .rev()
-            .map(|s| self.push(s.as_bytes_with_nul()))
-            .collect();
+        let mut addrs: Vec<u64> =
+            strings.iter().rev().map(|s| self.push(s.as_bytes_with_nul())).collect();
         addrs.reverse();
         addrs
     }
@@ -216,11 +183,7 @@ fn write(
     words.extend(&environment);
     words.push(0);
     let auxv_at = words.len() as u64 * 8;
-    for (key, value) in auxv
-        .iter()
-        .copied()
-        .filter(|&(key, _)| key != libc::AT_NULL)
-    {
+    for (key, value) in auxv.iter().copied().filter(|&(key, _)| key != libc::AT_NULL) {
         let value = match key {
             libc::AT_PHDR => image.program_headers,
             libc::AT_PHNUM => image.program_header_count,

@@ -19,8 +19,7 @@ pub(crate) struct Tally(AtomicU64);
 impl Tally {
     /// Adds `n`. Only the owning thread may: there is no read-modify-write.
     pub(crate) fn add(&self, n: u64) {
-        self.0
-            .store(self.0.load(Ordering::Relaxed) + n, Ordering::Relaxed);
+        self.0.store(self.0.load(Ordering::Relaxed) + n, Ordering::Relaxed);
     }
 
     /// The value some moment ago.
@@ -109,20 +108,13 @@ impl Process {
     /// # Errors
     /// EAGAIN when KVM has no more, or what KVM says.
     pub(crate) fn take_vcpu(&self) -> io::Result<IdleVcpu> {
-        if let Some(idle) = self
-            .idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop()
-        {
+        if let Some(idle) = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop() {
             return Ok(idle);
         }
         let limit = self.machine.vm.caps().max_vcpus;
         let id = self
             .next_vcpu
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| {
-                (n < limit).then_some(n + 1)
-            })
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n < limit).then_some(n + 1))
             .map_err(|_| io::Error::from_raw_os_error(libc::EAGAIN))?;
         let (vcpu, ring) = Vcpu::create(self.machine, id)?;
         let stats = Arc::new(VcpuStats::default());
@@ -132,10 +124,7 @@ impl Process {
 
     /// Gives a vCPU back.
     pub(crate) fn return_vcpu(&self, idle: IdleVcpu) {
-        self.idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(idle);
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(idle);
     }
 
     /// One thread more.

@@ -112,10 +112,7 @@ impl GuestThread {
     /// Makes the call that the registers describe; Some(status) if it ends the thread.
     fn system_call(&mut self) -> Option<i32> {
         let r = self.vcpu.regs();
-        let call = Call {
-            nr: r.rax,
-            args: [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9],
-        };
+        let call = Call { nr: r.rax, args: [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9] };
         match syscalls::handle(self, &call) {
             Outcome::Return(value) => self.vcpu.regs_mut().rax = value,
             Outcome::Resumed => {}
@@ -169,10 +166,7 @@ impl GuestThread {
     /// How carefully the next fault is served.
     pub(crate) fn care(&mut self) -> Care {
         let rip = self.vcpu.regs().rip;
-        let attempts = self
-            .bad_memory
-            .filter(|(at, _)| *at == rip)
-            .map_or(0, |(_, n)| n);
+        let attempts = self.bad_memory.filter(|(at, _)| *at == rip).map_or(0, |(_, n)| n);
         if attempts == 0 {
             self.bad_memory = None;
         }
@@ -181,10 +175,7 @@ impl GuestThread {
 
     /// Gives the vCPU back for another thread.
     pub(crate) fn release_vcpu(self) {
-        self.process.return_vcpu(IdleVcpu {
-            vcpu: self.vcpu,
-            stats: self.stats,
-        });
+        self.process.return_vcpu(IdleVcpu { vcpu: self.vcpu, stats: self.stats });
     }
 }
 
@@ -208,10 +199,7 @@ impl Rendezvous {
         loop {
             match self.answer.load(Ordering::Acquire) {
                 0 => {
-                    guard = self
-                        .changed
-                        .wait(guard)
-                        .unwrap_or_else(PoisonError::into_inner);
+                    guard = self.changed.wait(guard).unwrap_or_else(PoisonError::into_inner);
                 }
                 answer => return answer,
             }

@@ -29,15 +29,9 @@ fn fixed_range(addr: u64, len: u64) -> Result<Range<u64>, i32> {
     if addr % PAGE != 0 {
         return Err(libc::EINVAL);
     }
-    let end = page_up(len)
-        .and_then(|len| addr.checked_add(len))
-        .ok_or(libc::ENOMEM)?;
+    let end = page_up(len).and_then(|len| addr.checked_add(len)).ok_or(libc::ENOMEM)?;
     // The guest has 4-level page tables: as on a processor without more.
-    if end > USER_END {
-        Err(libc::ENOMEM)
-    } else {
-        Ok(addr..end)
-    }
+    if end > USER_END { Err(libc::ENOMEM) } else { Ok(addr..end) }
 }
 
 /// mmap(2).
@@ -67,10 +61,7 @@ fn map(memory: &Memory, call: &Call) -> Result<u64, i32> {
         claimed = memory.claim(&table, &range).map_err(errno_of)?;
         memory.drop_entries(&range);
     }
-    match host_call(
-        libc::SYS_mmap,
-        [addr, call.args[1], prot, flags, fd, offset],
-    ) {
+    match host_call(libc::SYS_mmap, [addr, call.args[1], prot, flags, fd, offset]) {
         Ok(start) => {
             table.insert(start..start + len, placed(mapping, start, offset));
             Ok(start)
@@ -89,10 +80,7 @@ fn describe(memory: &Memory, prot: u64, flags: u64, fd: u64) -> Mapping {
     let backing = if anonymous {
         Backing::Anonymous
     } else {
-        Backing::File {
-            path: descriptor_path(fd as i32).into(),
-            bias: 0,
-        }
+        Backing::File { path: descriptor_path(fd as i32).into(), bias: 0 }
     };
     Mapping {
         prot: memory.effective_prot(prot),
@@ -144,14 +132,10 @@ fn hugetlbfs_page(fd: i32) -> Option<u64> {
 }
 
 fn default_huge_page() -> u64 {
-    let kib = std::fs::read_to_string("/proc/meminfo")
-        .ok()
-        .and_then(|text| {
-            let line = text
-                .lines()
-                .find(|line| line.starts_with("Hugepagesize:"))?;
-            line.split_whitespace().nth(1)?.parse::<u64>().ok()
-        });
+    let kib = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+        let line = text.lines().find(|line| line.starts_with("Hugepagesize:"))?;
+        line.split_whitespace().nth(1)?.parse::<u64>().ok()
+    });
     kib.map_or(2 << 20, |kib| kib << 10)
 }
 
@@ -173,10 +157,7 @@ fn unmap(memory: &Memory, addr: u64, len: u64) -> Result<u64, i32> {
     // What is not the program's is not there for it.
     for part in table.mapped(addr..end) {
         memory.drop_entries(&part);
-        host_call(
-            libc::SYS_munmap,
-            [part.start, part.end - part.start, 0, 0, 0, 0],
-        )?;
+        host_call(libc::SYS_munmap, [part.start, part.end - part.start, 0, 0, 0, 0])?;
         table.remove(part);
     }
     Ok(0)
@@ -191,11 +172,7 @@ fn protect(memory: &Memory, call: &Call) -> Result<u64, i32> {
     let [addr, len, prot, ..] = call.args;
     let end = page_up(len).and_then(|len| addr.checked_add(len));
     let Some(end) = end.filter(|_| addr % PAGE == 0) else {
-        return Err(if addr % PAGE != 0 {
-            libc::EINVAL
-        } else {
-            libc::ENOMEM
-        });
+        return Err(if addr % PAGE != 0 { libc::EINVAL } else { libc::ENOMEM });
     };
     if len == 0 {
         return host_call(call.nr as libc::c_long, call.args);
@@ -208,9 +185,7 @@ fn protect(memory: &Memory, call: &Call) -> Result<u64, i32> {
     };
     // The kernel goes from mapping to mapping and stops at a hole.
     while at < end {
-        let Some((range, mapping)) = table.at(at) else {
-            return Err(libc::ENOMEM);
-        };
+        let Some((range, mapping)) = table.at(at) else { return Err(libc::ENOMEM) };
         let (part, mapping) = (at..range.end.min(end), mapping.clone());
         protect_part(memory, &mut table, call, &part, mapping)?;
         at = part.end;
@@ -237,13 +212,7 @@ fn protect_part(
     (args[0], args[1]) = (part.start, part.end - part.start);
     args[2] &= !((libc::PROT_GROWSDOWN | libc::PROT_GROWSUP) as u64);
     host_call(call.nr as libc::c_long, args)?;
-    table.insert(
-        part.clone(),
-        Mapping {
-            prot: new,
-            ..mapping
-        },
-    );
+    table.insert(part.clone(), Mapping { prot: new, ..mapping });
     if new.readable() {
         memory.protect_entries(part, new);
     }
@@ -268,18 +237,11 @@ fn remap(memory: &Memory, call: &Call) -> Result<u64, i32> {
     let (Some(old_len), Some(new_len)) = (page_up(old_len), page_up(new_len)) else {
         return Err(libc::EINVAL);
     };
-    let Some(old_end) = addr
-        .checked_add(old_len)
-        .filter(|_| addr % PAGE == 0 && new_len > 0)
+    let Some(old_end) = addr.checked_add(old_len).filter(|_| addr % PAGE == 0 && new_len > 0)
     else {
         return Err(libc::EINVAL);
     };
-    let request = Remap {
-        old: addr..old_end,
-        new_len,
-        flags,
-        target,
-    };
+    let request = Remap { old: addr..old_end, new_len, flags, target };
     let mut table = memory.write();
     let first_page = addr..addr + old_len.max(PAGE);
     if !table.gaps(first_page).iter().all(Range::is_empty) {

@@ -53,10 +53,7 @@ fn move_break(memory: &Memory, start: u64, from: u64, to: u64) -> Option<()> {
 }
 
 fn data_limit() -> u64 {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` is writable for the whole call.
     unsafe { libc::getrlimit(libc::RLIMIT_DATA, &mut limit) };
     limit.rlim_cur
@@ -101,11 +98,7 @@ fn attach(memory: &Memory, call: &Call) -> Result<u64, i32> {
     let mut claimed = Vec::new();
     if let (Some(bytes), true) = (bytes, flag(libc::SHM_REMAP) && addr != 0) {
         // SHMLBA is a page on x86.
-        let start = if flag(libc::SHM_RND) {
-            addr & !(PAGE - 1)
-        } else {
-            addr
-        };
+        let start = if flag(libc::SHM_RND) { addr & !(PAGE - 1) } else { addr };
         let range = start..start.checked_add(bytes).ok_or(libc::EINVAL)?;
         if start % PAGE == 0 {
             claimed = memory.claim(&table, &range).map_err(|_| libc::EINVAL)?;
@@ -114,26 +107,11 @@ fn attach(memory: &Memory, call: &Call) -> Result<u64, i32> {
     }
     let start = host_call(libc::SYS_shmat, call.args).inspect_err(|_| memory.release(claimed))?;
     let bytes = bytes.or_else(|| segment_bytes(id as i32)).unwrap_or(PAGE);
-    let write = if flag(libc::SHM_RDONLY) {
-        0
-    } else {
-        libc::PROT_WRITE
-    };
+    let write = if flag(libc::SHM_RDONLY) { 0 } else { libc::PROT_WRITE };
     let execute = if flag(SHM_EXEC) { libc::PROT_EXEC } else { 0 };
     let prot = memory.effective_prot((libc::PROT_READ | write | execute) as u64);
-    let backing = Backing::Segment {
-        id: id as i32,
-        base: start,
-    };
-    table.insert(
-        start..start + bytes,
-        Mapping {
-            prot,
-            shared: true,
-            grows_down: false,
-            backing,
-        },
-    );
+    let backing = Backing::Segment { id: id as i32, base: start };
+    table.insert(start..start + bytes, Mapping { prot, shared: true, grows_down: false, backing });
     Ok(start)
 }
 
@@ -182,9 +160,7 @@ pub(super) fn remap_file_pages(thread: &mut GuestThread, call: &Call) -> Outcome
     let [addr, len, _, page, ..] = call.args;
     let memory = &thread.process.memory;
     let start = addr & !(PAGE - 1);
-    let Some(end) = start.checked_add(len & !(PAGE - 1)) else {
-        return failed(libc::EINVAL);
-    };
+    let Some(end) = start.checked_add(len & !(PAGE - 1)) else { return failed(libc::EINVAL) };
     let mut table = memory.write();
     if table.mapped(start..end) != [start..end] {
         return failed(libc::EINVAL);
@@ -210,3 +186,4 @@ pub(super) fn personality(thread: &mut GuestThread, call: &Call) -> Outcome {
     thread.process.memory.personality_changed();
     Outcome::from_result(result)
 }
+

@@ -46,11 +46,7 @@ fn errno(errno: i32) -> u64 {
 
 /// The kernel's answer as a result.
 fn check(answer: i64) -> Result<u64, i32> {
-    if (-4095..0).contains(&answer) {
-        Err(-answer as i32)
-    } else {
-        Ok(answer as u64)
-    }
+    if (-4095..0).contains(&answer) { Err(-answer as i32) } else { Ok(answer as u64) }
 }
 
 /// An emulated call: a function of number and arguments on its thread.

@@ -43,10 +43,7 @@ fn classify(path: &str, pid: u32, tid: i32) -> Option<Own> {
     match file {
         "exe" => Some(Own::Executable),
         "maps" => Some(Own::Maps),
-        _ => REFUSED
-            .into_iter()
-            .find(|&name| name == first)
-            .map(Own::Refused),
+        _ => REFUSED.into_iter().find(|&name| name == first).map(Own::Refused),
     }
 }
 
@@ -133,10 +130,7 @@ fn maps_text(table: &Mappings) -> String {
 }
 
 fn identity(name: &str) -> (u64, u64) {
-    let file = name
-        .starts_with('/')
-        .then(|| std::fs::metadata(name).ok())
-        .flatten();
+    let file = name.starts_with('/').then(|| std::fs::metadata(name).ok()).flatten();
     file.map_or((0, 0), |m| (m.dev(), m.ino()))
 }
 
@@ -174,10 +168,7 @@ mod tests {
     #[test]
     fn a_mapping_is_written_as_the_kernel_writes_it() {
         let mut table = Mappings::default();
-        let heap = Mapping {
-            backing: Backing::Heap,
-            ..Mapping::anonymous(Prot::from_bits(3))
-        };
+        let heap = Mapping { backing: Backing::Heap, ..Mapping::anonymous(Prot::from_bits(3)) };
         table.insert(0x5555_0000_0000..0x5555_0002_1000, heap);
         let expected = "555500000000-555500021000 rw-p 00000000 00:00 0 ";
         let text = maps_text(&table);

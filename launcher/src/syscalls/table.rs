@@ -2,9 +2,7 @@
 //!
 //! A number that is not here is relayed: that includes calls that nobody has invented yet.
 
-use super::{
-    Handler, descriptors, mapping, memory, own_state, proc_self, signals, threads, unsupported,
-};
+use super::{Handler, descriptors, mapping, memory, own_state, proc_self, signals, threads, unsupported};
 
 /// What is known of a call, for whoever decides where it is executed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,29 +20,14 @@ pub(crate) struct Entry {
     pub attributes: Attributes,
 }
 
-const RELAYED: Entry = Entry {
-    handler: None,
-    attributes: Attributes {
-        needs_registers: false,
-    },
-};
+const RELAYED: Entry = Entry { handler: None, attributes: Attributes { needs_registers: false } };
 
 const fn emulated(handler: Handler) -> Entry {
-    Entry {
-        handler: Some(handler),
-        attributes: Attributes {
-            needs_registers: false,
-        },
-    }
+    Entry { handler: Some(handler), attributes: Attributes { needs_registers: false } }
 }
 
 const fn with_registers(handler: Handler) -> Entry {
-    Entry {
-        handler: Some(handler),
-        attributes: Attributes {
-            needs_registers: true,
-        },
-    }
+    Entry { handler: Some(handler), attributes: Attributes { needs_registers: true } }
 }
 
 /// Highest number in the table.
@@ -61,10 +44,7 @@ const fn build() -> [Entry; HIGHEST] {
         (libc::SYS_mprotect, emulated(mapping::mprotect)),
         (libc::SYS_pkey_mprotect, emulated(mapping::mprotect)),
         (libc::SYS_mremap, emulated(mapping::mremap)),
-        (
-            libc::SYS_remap_file_pages,
-            emulated(memory::remap_file_pages),
-        ),
+        (libc::SYS_remap_file_pages, emulated(memory::remap_file_pages)),
         (libc::SYS_brk, emulated(memory::brk)),
         (libc::SYS_madvise, emulated(memory::madvise)),
         (libc::SYS_shmat, emulated(memory::shmat)),
@@ -78,10 +58,7 @@ const fn build() -> [Entry; HIGHEST] {
         // Signals: noted on the host, delivered in the guest.
         (libc::SYS_rt_sigaction, emulated(signals::rt_sigaction)),
         (libc::SYS_rt_sigprocmask, emulated(signals::rt_sigprocmask)),
-        (
-            libc::SYS_rt_sigreturn,
-            with_registers(signals::rt_sigreturn),
-        ),
+        (libc::SYS_rt_sigreturn, with_registers(signals::rt_sigreturn)),
         (libc::SYS_sigaltstack, with_registers(signals::sigaltstack)),
         // Descriptors: the launcher's own must survive, and stay unseen.
         (libc::SYS_close, emulated(descriptors::close)),
@@ -146,11 +123,7 @@ mod tests {
     #[test]
     fn calls_that_change_the_vcpu_say_so() {
         assert!(lookup(libc::SYS_clone as u64).attributes.needs_registers);
-        assert!(
-            lookup(libc::SYS_rt_sigreturn as u64)
-                .attributes
-                .needs_registers
-        );
+        assert!(lookup(libc::SYS_rt_sigreturn as u64).attributes.needs_registers);
         assert!(!lookup(libc::SYS_mmap as u64).attributes.needs_registers);
     }
 }

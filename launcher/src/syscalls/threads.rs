@@ -4,8 +4,8 @@ use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 use super::unsupported;
 use super::{Outcome, check, errno};
-use crate::host::guest_memory;
 use crate::host::relay::{self, Call};
+use crate::host::guest_memory;
 use crate::process::lifecycle;
 use crate::process::thread::{self, Birth, GuestThread};
 
@@ -118,23 +118,10 @@ fn create_thread(thread: &mut GuestThread, args: &CloneArgs) -> Result<i32, i32>
     if args.stack != 0 {
         regs.rsp = args.stack;
     }
-    let fs = if has(args.flags, libc::CLONE_SETTLS) {
-        args.tls
-    } else {
-        fs
-    };
-    let birth = Birth {
-        regs,
-        bases: (fs, gs),
-        xsave,
-        mask: thread.signals.mask,
-    };
+    let fs = if has(args.flags, libc::CLONE_SETTLS) { args.tls } else { fs };
+    let birth = Birth { regs, bases: (fs, gs), xsave, mask: thread.signals.mask };
     let args = *args;
-    thread::start(
-        thread.process,
-        birth,
-        Box::new(move |tid| prepare(tid, &args)),
-    )
+    thread::start(thread.process, birth, Box::new(move |tid| prepare(tid, &args)))
 }
 
 /// What a new thread does before its first instruction, on its own host thread.
@@ -152,11 +139,7 @@ fn prepare(tid: i32, args: &CloneArgs) -> Result<(), i32> {
         // As in the kernel, a wrong address is the child's own business.
         let _ = guest_memory::write(args.child_tid, &tid);
     }
-    let clear = if has(args.flags, libc::CLONE_CHILD_CLEARTID) {
-        args.child_tid
-    } else {
-        0
-    };
+    let clear = if has(args.flags, libc::CLONE_CHILD_CLEARTID) { args.child_tid } else { 0 };
     own_call(libc::SYS_set_tid_address, [clear, 0, 0, 0, 0, 0])?;
     // libc registered a list of its own for this host thread.
     own_call(libc::SYS_set_robust_list, [0, 24, 0, 0, 0, 0])?;

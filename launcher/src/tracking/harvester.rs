@@ -41,9 +41,7 @@ impl Tracker {
             epoch: 0,
             mappings: None,
         };
-        Self {
-            harvest: Mutex::new(harvest),
-        }
+        Self { harvest: Mutex::new(harvest) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Harvest> {
@@ -99,13 +97,7 @@ impl Tracker {
 
 impl Harvest {
     fn drain(&mut self, process: &Process) {
-        let Self {
-            writer,
-            settler,
-            rings,
-            epoch,
-            ..
-        } = self;
+        let Self { writer, settler, rings, epoch, .. } = self;
         settler.drain(process.machine, rings, writer, *epoch);
     }
 
@@ -133,18 +125,12 @@ impl Harvest {
             return;
         }
         self.mappings = Some(table.generation());
-        self.writer.publish_mappings(
-            table
-                .iter()
-                .map(|(range, m)| entry(range.start, range.end, m)),
-        );
+        self.writer.publish_mappings(table.iter().map(|(range, m)| entry(range.start, range.end, m)));
     }
 
     fn publish_counters(&self, process: &Process) {
         let sum = |of: fn(&VcpuStats) -> u64| self.stats.iter().map(|s| of(s)).sum::<u64>();
-        let threads = process
-            .threads_started
-            .load(std::sync::atomic::Ordering::Relaxed);
+        let threads = process.threads_started.load(std::sync::atomic::Ordering::Relaxed);
         for (counter, value) in [
             (Counter::SyscallsRelayed, sum(|s| s.relayed.get())),
             (Counter::SyscallsEmulated, sum(|s| s.emulated.get())),
@@ -172,10 +158,7 @@ fn entry(start: u64, end: u64, mapping: &Mapping) -> MappingEntry<'_> {
 }
 
 fn now_ns() -> u64 {
-    let mut now = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `now` is writable for the call.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
@@ -189,21 +172,14 @@ struct Ticks {
 
 impl Ticks {
     fn new(interval: Duration) -> Self {
-        let interval_ns = u64::try_from(interval.as_nanos())
-            .unwrap_or(u64::MAX / 4)
-            .max(1);
-        Self {
-            interval_ns,
-            next_ns: now_ns(),
-        }
+        let interval_ns = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX / 4).max(1);
+        Self { interval_ns, next_ns: now_ns() }
     }
 
     fn wait(&mut self) {
         let now = now_ns();
         let missed = now.saturating_sub(self.next_ns) / self.interval_ns;
-        self.next_ns = self
-            .next_ns
-            .saturating_add((missed + 1).saturating_mul(self.interval_ns));
+        self.next_ns = self.next_ns.saturating_add((missed + 1).saturating_mul(self.interval_ns));
         let until = libc::timespec {
             tv_sec: (self.next_ns / 1_000_000_000) as i64,
             tv_nsec: (self.next_ns % 1_000_000_000) as i64,

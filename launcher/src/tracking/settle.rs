@@ -39,13 +39,7 @@ impl Settler {
         Self {
             batch: Vec::with_capacity(BATCH),
             undecided: Vec::with_capacity(BATCH),
-            seen: vec![
-                Seen {
-                    epoch: 0,
-                    pages: [0; 8]
-                };
-                regions
-            ],
+            seen: vec![Seen { epoch: 0, pages: [0; 8] }; regions],
         }
     }
 
@@ -101,14 +95,9 @@ impl Settler {
     }
 
     fn was_seen(&mut self, region: HeatIndex, va: u64, epoch: u32) -> bool {
-        let Some(seen) = self.seen.get_mut(region.get()) else {
-            return false;
-        };
+        let Some(seen) = self.seen.get_mut(region.get()) else { return false };
         if seen.epoch != epoch {
-            *seen = Seen {
-                epoch,
-                pages: [0; 8],
-            };
+            *seen = Seen { epoch, pages: [0; 8] };
         }
         let page = (va / PAGE % 512) as usize;
         let bit = 1 << (page % 64);
