@@ -2,9 +2,9 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -260,6 +260,7 @@ impl Program {
                 self.limit
             );
         }
+        remove_segment_of_killed(child.id(), status);
         Outcome {
             stdout,
             stderr,
@@ -307,7 +308,7 @@ fn collect(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
 }
 
 /// Waits until the child ends; `None` when it has not after `limit`.
-pub(crate) fn wait(child: &mut Child, limit: Duration) -> Option<std::process::ExitStatus> {
+pub(crate) fn wait(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
     let deadline = Instant::now() + limit;
     let mut pause = Duration::from_micros(200);
     loop {
@@ -350,4 +351,13 @@ pub(crate) fn kill_group(pid: u32) {
     // SAFETY: kill touches no memory; the group was created by this harness for this child alone, and
     // the child is not yet waited for, so its number cannot have been given away.
     unsafe { libc::kill(-group, libc::SIGKILL) };
+}
+
+/// A process that died of SIGKILL cannot remove its segment: the harness does, so that thousands of test
+/// runs leave /dev/shm as it was. Segments that anything else leaves behind stay, for the tests to see.
+pub(crate) fn remove_segment_of_killed(pid: u32, status: ExitStatus) {
+    if status.signal() == Some(libc::SIGKILL) {
+        // A native process never had one.
+        let _ = std::fs::remove_file(format!("/dev/shm/vmmload-{pid}"));
+    }
 }

@@ -6,7 +6,7 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use crate::program::{doing, kill_group, wait};
+use crate::program::{doing, kill_group, remove_segment_of_killed, wait};
 
 /// How long a single answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -135,7 +135,9 @@ impl Drop for Session {
     fn drop(&mut self) {
         if let Ok(None) = self.child.try_wait() {
             kill_group(self.child.id());
-            let _ = self.child.wait();
+        }
+        if let Ok(status) = self.child.wait() {
+            remove_segment_of_killed(self.child.id(), status);
         }
     }
 }

@@ -216,24 +216,23 @@ fn compare_shell(line: &str, variables: &[(&str, &str)]) -> String {
     native.text()
 }
 
+/// The status that the endless writer ends with when its reader leaves, after `prepare` in its shell.
+#[track_caller]
+fn status_without_reader(prepare: &str) -> String {
+    let writer = Guest::new("environment/write_for_ever").path();
+    let line =
+        format!("{prepare} exec 4>&1; ({{run}} $WRITER; echo $? >&4) | head -c 3 > /dev/null");
+    compare_shell(&line, &[("WRITER", &writer.display().to_string())])
+}
+
 #[test]
 fn writer_dies_of_sigpipe_when_its_reader_leaves() {
-    let writer = Guest::new("environment/write_for_ever").path();
-    let line = "({run} $WRITER; echo status $? >&2) 2>&1 >&3 3>&- | cat";
-    let line = format!("exec 4>&1; (({line}) 3>&1 1>&4) | head -c 3");
-    let text = compare_shell(&line, &[("WRITER", &writer.display().to_string())]);
-    assert!(
-        text.contains("yyy") && text.contains("status 141"),
-        "{text}"
-    );
+    assert_eq!(status_without_reader(""), "141\n");
 }
 
 #[test]
 fn ignored_sigpipe_shows_as_a_failed_write() {
-    let writer = Guest::new("environment/write_for_ever").path();
-    let line = "trap '' PIPE; exec 4>&1; (({run} $WRITER; echo status $? >&4) | head -c 3)";
-    let text = compare_shell(line, &[("WRITER", &writer.display().to_string())]);
-    assert!(text.contains("status 3"), "{text}");
+    assert_eq!(status_without_reader("trap '' PIPE;"), "3\n");
 }
 
 #[test]

@@ -281,7 +281,7 @@ fn wrong_options_are_125() {
 }
 
 /// Starting another process either does what it does natively, or fails by name: never silently.
-fn works_or_is_refused_by_name(how: &str, call: &str) {
+fn works_or_is_refused_by_name(how: &str, calls: &[&str]) {
     let program = Guest::new("environment/new_process").program().arg(how);
     let native = program.native();
     native.assert_success(how);
@@ -304,30 +304,27 @@ fn works_or_is_refused_by_name(how: &str, call: &str) {
         inside.messages()
     );
     assert_eq!(inside.text(), format!("{how}: Function not implemented\n"));
-    let named = |line: &str| line.starts_with("vmmload: ") && line.contains(call);
+    let named =
+        |line: &str| line.starts_with("vmmload: ") && calls.iter().any(|call| line.contains(call));
     assert!(
         inside.messages().lines().any(named),
-        "{how}: {call} is not named in: {}",
+        "{how}: none of {calls:?} is named in: {}",
         inside.messages()
     );
 }
 
 #[test]
 fn new_processes_start_or_are_refused_by_name() {
-    for (how, call) in [
-        ("fork", "fork"),
-        ("vfork", "vfork"),
-        ("clone", "fork"),
-        ("posix_spawn", "vfork"),
-    ] {
-        works_or_is_refused_by_name(how, call);
+    // The C library chooses the call behind each of these.
+    for how in ["fork", "vfork", "clone", "posix_spawn"] {
+        works_or_is_refused_by_name(how, &["fork", "clone"]);
     }
 }
 
 #[test]
 fn exec_works_or_is_refused_by_name() {
     for how in ["execve", "execveat"] {
-        works_or_is_refused_by_name(how, how);
+        works_or_is_refused_by_name(how, &[how]);
     }
 }
 
