@@ -11,7 +11,7 @@ use crate::guest::chunks::Chunks;
 use crate::guest::layout::PAGE;
 use crate::guest::page_tables::PageTables;
 use crate::kvm::caps::Caps;
-use crate::kvm::vcpu::{SyscallEntry, host_xcr0};
+use crate::kvm::vcpu::SyscallEntry;
 use crate::kvm::vm::{CreateVmError, Vm};
 
 /// VM, page tables and chunks. Made once and never dropped.
@@ -22,8 +22,8 @@ pub(crate) struct Machine {
     pub tables: PageTables,
     /// Which host memory has a memory slot.
     pub chunks: Chunks,
-    /// What the guest's processor has.
-    pub cpu: CpuFeatures,
+    /// What the guest's processor has, once the first vCPU shows it.
+    cpu: OnceLock<CpuFeatures>,
     /// Address of the stub page, reserved on the host so that no mapping lands on it.
     pub stub_page: u64,
     /// How system calls arrive, once the probe has run.
@@ -49,20 +49,37 @@ impl Machine {
         ring_entries: u32,
     ) -> Result<&'static Self, CreateVmError> {
         let vm = Vm::create(kvm, caps, ring_entries)?;
-        let cpu = CpuFeatures::of(vm.cpuid(), host_xcr0());
         let tables =
             PageTables::new(&vm, ring_entries > 0).map_err(setup_failed("the guest's memory"))?;
         let stub_page = reserve_page().map_err(setup_failed("reserving the stub page"))?;
         boot::write_shared(&vm, &tables, stub_page).map_err(setup_failed("the guest's tables"))?;
-        let chunks = Chunks::new(cpu.physical_bits);
+        let chunks = Chunks::new(boot::physical_bits(vm.cpuid()));
         Ok(Box::leak(Box::new(Self {
             vm,
             tables,
             chunks,
-            cpu,
+            cpu: OnceLock::new(),
             stub_page,
             entry: OnceLock::new(),
         })))
+    }
+}
+
+impl Machine {
+    /// Notes what a vCPU shows; all show the same.
+    pub(crate) fn set_cpu(&self, shown: CpuFeatures) -> CpuFeatures {
+        *self.cpu.get_or_init(|| shown)
+    }
+
+    /// What the guest's processor has.
+    ///
+    /// # Panics
+    /// Before the first vCPU was made.
+    pub(crate) fn cpu(&self) -> CpuFeatures {
+        *self
+            .cpu
+            .get()
+            .expect("a vCPU was made before anybody asks for its features")
     }
 }
 

@@ -167,7 +167,7 @@ fn program_that_closes_or_covers_every_descriptor_goes_on_working() {
 #[test]
 fn program_that_covers_a_large_descriptor_table_goes_on_working() {
     guest("close_everything")
-        .arranged("limit=7:20000:20000")
+        .arranged("limit=7:8000:20000")
         .compare_success();
 }
 

@@ -49,8 +49,6 @@ pub(crate) struct CpuFeatures {
     pub xstate: XState,
     /// RDFSBASE and its kin.
     pub fsgsbase: bool,
-    /// Guest-physical address bits.
-    pub physical_bits: u32,
 }
 
 /// Tiles need a permission that each process asks for; a program is told they are not there.
@@ -58,13 +56,22 @@ const XSTATE_TILES: u64 = 3 << 17;
 /// x87 and SSE, which every 64-bit processor has.
 const XSTATE_LEGACY: u64 = 3;
 
+fn leaf(cpuid: &CpuId, function: u32, index: u32) -> Option<&kvm_cpuid_entry2> {
+    cpuid
+        .as_slice()
+        .iter()
+        .find(|e| e.function == function && e.index == index)
+}
+
+/// Guest-physical address bits.
+pub(crate) fn physical_bits(cpuid: &CpuId) -> u32 {
+    leaf(cpuid, 0x8000_0008, 0).map_or(36, |e| e.eax & 0xff)
+}
+
 impl CpuFeatures {
-    /// Reads them off the CPUID that the vCPUs are given. `host_xcr0`: XCR0 as the host set it.
+    /// Reads them off the CPUID that a vCPU shows. `host_xcr0`: XCR0 as the host set it.
     pub(crate) fn of(cpuid: &CpuId, host_xcr0: u64) -> Self {
-        let leaf = |function: u32, index: u32| {
-            let found = |e: &&kvm_cpuid_entry2| e.function == function && e.index == index;
-            cpuid.as_slice().iter().find(found)
-        };
+        let leaf = |function, index| leaf(cpuid, function, index);
         let has_xsave = leaf(1, 0).is_some_and(|e| e.ecx & (1 << 26) != 0);
         let offered = leaf(0xd, 0).map_or(XSTATE_LEGACY, |e| {
             u64::from(e.eax) | (u64::from(e.edx) << 32)
@@ -87,7 +94,6 @@ impl CpuFeatures {
                 },
             },
             fsgsbase: leaf(7, 0).is_some_and(|e| e.ebx & 1 != 0),
-            physical_bits: leaf(0x8000_0008, 0).map_or(36, |e| e.eax & 0xff),
         }
     }
 }

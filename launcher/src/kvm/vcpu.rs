@@ -7,14 +7,14 @@ use std::io;
 use std::os::fd::AsRawFd;
 
 use kvm_bindings::{
-    KVM_EXIT_DIRTY_RING_FULL, KVM_VCPU_TSC_CTRL, KVM_VCPU_TSC_OFFSET, Msrs, kvm_device_attr,
-    kvm_msr_entry, kvm_regs, kvm_sregs, kvm_xcr, kvm_xcrs, kvm_xsave,
+    KVM_EXIT_DIRTY_RING_FULL, KVM_MAX_CPUID_ENTRIES, KVM_VCPU_TSC_CTRL, KVM_VCPU_TSC_OFFSET, Msrs,
+    kvm_device_attr, kvm_msr_entry, kvm_regs, kvm_sregs, kvm_xcr, kvm_xcrs, kvm_xsave,
 };
 use kvm_ioctls::{SyncReg, VcpuExit, VcpuFd};
 use vm_memory::{Address, GuestAddress};
 
 use super::dirty_ring::DirtyRing;
-use crate::guest::boot;
+use crate::guest::boot::{self, CpuFeatures};
 use crate::guest::layout::{self, PAGE, PORT_EXCEPTION, PORT_SYSCALL};
 use crate::guest::stubs::{self, ExceptionFrame};
 use crate::machine::Machine;
@@ -111,6 +111,9 @@ impl Vcpu {
     ) -> io::Result<(Self, Option<DirtyRing>)> {
         let (fd, ring) = machine.vm.create_vcpu(id)?;
         fd.set_cpuid2(machine.vm.cpuid()).map_err(errno)?;
+        // Not every KVM lists as supported all that its vCPUs then show.
+        let shown = fd.get_cpuid2(KVM_MAX_CPUID_ENTRIES).map_err(errno)?;
+        let cpu = machine.set_cpu(CpuFeatures::of(&shown, host_xcr0()));
         let stack = boot::write_vcpu(&machine.vm, &machine.tables, id)?;
         let mut vcpu = Self {
             machine,
@@ -125,11 +128,11 @@ impl Vcpu {
         vcpu.fd.set_sync_valid_reg(SyncReg::Register);
         let sregs = vcpu.boot_sregs()?;
         vcpu.fd.set_sregs(&sregs).map_err(errno)?;
-        if machine.cpu.xstate.features != 0 {
+        if cpu.xstate.features != 0 {
             let xcr0 = kvm_xcr {
                 xcr: 0,
                 reserved: 0,
-                value: machine.cpu.xstate.features,
+                value: cpu.xstate.features,
             };
             let mut xcrs = kvm_xcrs {
                 nr_xcrs: 1,
@@ -137,8 +140,6 @@ impl Vcpu {
             };
             xcrs.xcrs[0] = xcr0;
             vcpu.fd.set_xcrs(&xcrs).map_err(errno)?;
-            // Leaves 1 and 13 show CR4.OSXSAVE and XCR0, which some KVMs take over only here.
-            vcpu.fd.set_cpuid2(machine.vm.cpuid()).map_err(errno)?;
         }
         Ok((vcpu, ring))
     }
@@ -149,7 +150,7 @@ impl Vcpu {
             reset,
             self.id,
             self.machine.tables.root(),
-            self.machine.cpu,
+            self.machine.cpu(),
         ))
     }
 

@@ -202,7 +202,7 @@ pub(crate) fn push(
     if enter_alt {
         sp = alt.base + alt.size;
     }
-    let xstate = thread.process.machine.cpu.xstate;
+    let xstate = thread.process.machine.cpu().xstate;
     let fpstate = sp.wrapping_sub(u64::from(xstate.size) + 4) & !63;
     let at = (fpstate.wrapping_sub(size_of::<Frame>() as u64) & !15).wrapping_sub(8);
     if at >= USER_END || ((on_alt || enter_alt) && !alt.contains(at)) {
@@ -245,7 +245,7 @@ pub(crate) fn push(
 }
 
 fn write_fpstate(thread: &mut GuestThread, at: u64) -> Result<(), BadAddress> {
-    let xstate = thread.process.machine.cpu.xstate;
+    let xstate = thread.process.machine.cpu().xstate;
     let state = thread.vcpu.xsave().map_err(|_| BadAddress)?;
     let mut bytes = xsave_bytes(&state);
     bytes.truncate(xstate.size as usize);
@@ -292,7 +292,7 @@ fn restore_fpstate(thread: &mut GuestThread, at: u64) -> Result<(), BadAddress> 
             .set_xsave(&initial_xsave())
             .map_err(|_| BadAddress);
     }
-    let xstate = thread.process.machine.cpu.xstate;
+    let xstate = thread.process.machine.cpu().xstate;
     let mut bytes = vec![0u8; size_of::<kvm_xsave>()];
     guest_memory::read_bytes(at, &mut bytes[..FX_AREA])?;
     let software = SoftwareBytes::read_from_bytes(&bytes[FX_SOFTWARE..FX_AREA])

@@ -6,8 +6,8 @@ use crate::host::descriptors;
 use crate::host::relay::{self, Call};
 use crate::process::thread::GuestThread;
 
-/// close(2): ours are not open, as far as the program can tell.
-pub(super) fn close(thread: &mut GuestThread, call: &Call) -> Outcome {
+/// close(2), dup(2), fcntl(2): ours are not open, as far as the program can tell.
+pub(super) fn one(thread: &mut GuestThread, call: &Call) -> Outcome {
     if descriptors::is_ours(call.args[0]) {
         return Outcome::Return(errno(libc::EBADF));
     }
@@ -15,7 +15,7 @@ pub(super) fn close(thread: &mut GuestThread, call: &Call) -> Outcome {
 }
 
 /// dup2(2) and dup3(2): a number of ours is beyond the program's limit, which is EBADF.
-pub(super) fn dup(thread: &mut GuestThread, call: &Call) -> Outcome {
+pub(super) fn onto(thread: &mut GuestThread, call: &Call) -> Outcome {
     if descriptors::is_ours(call.args[0]) || descriptors::is_ours(call.args[1]) {
         return Outcome::Return(errno(libc::EBADF));
     }
@@ -25,8 +25,11 @@ pub(super) fn dup(thread: &mut GuestThread, call: &Call) -> Outcome {
 /// close_range(2): around ours.
 pub(super) fn close_range(thread: &mut GuestThread, call: &Call) -> Outcome {
     let (first, last) = (call.args[0] as u32, call.args[1] as u32);
+    if first > last {
+        return thread.relay(call);
+    }
     let ours = descriptors::ours_between(first, last);
-    if first > last || ours.is_empty() {
+    if ours.is_empty() {
         return thread.relay(call);
     }
     let mut start = first;
