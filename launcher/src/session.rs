@@ -111,6 +111,7 @@ fn start(config: RunConfig, inherited: &Inherited, mask: u64) -> Result<GuestThr
         &mut table,
     )?;
     let memory = Memory::new(machine, table, image.heap_start, stack.reserved);
+    memory.offer_all();
     show_as(&execfn, &stack.strings);
 
     let tracker = tracker(&config, &argv)?;

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::mappings::{Backing, Mapping, Mappings, Prot};
+use super::resident;
 use crate::guest::layout::{PAGE, USER_END};
 use crate::guest::page_tables::{Access, LEAF_SPAN};
 use crate::host::relay;
@@ -187,17 +188,46 @@ impl Memory {
                 page_down(addr)..page_down(addr) + PAGE
             }
         };
-        let machine = self.machine;
-        machine
-            .chunks
-            .ensure(&machine.vm, window.start)
-            .and_then(|gpa| {
-                machine
-                    .tables
-                    .fill(&machine.vm, window.start, window.end, gpa, access(prot))
-            })
+        if care == Care::Around && mapping.may_fail() {
+            resident::map(&window);
+        }
+        self.fill_window(&window, prot)
             // Slots, tables or the host's memory are used up: what a kernel says without a page.
             .map_err(|_| Denied::NoPage)
+    }
+
+    /// Makes the entries of a small new mapping at once, which costs less than the fault that would
+    /// come for them. Failure is no harm: the fault comes.
+    pub(crate) fn offer(&self, range: &Range<u64>, mapping: &Mapping) {
+        if !mapping.prot.readable() || range.end - range.start > LEAF_SPAN {
+            return;
+        }
+        if mapping.may_fail() {
+            resident::map(range);
+        }
+        let mut start = range.start;
+        while start < range.end {
+            let end = range.end.min((start | (LEAF_SPAN - 1)) + 1);
+            let _ = self.fill_window(&(start..end), mapping.prot);
+            start = end;
+        }
+    }
+
+    /// Offers what the loader has mapped, and the top of the first stack.
+    pub(crate) fn offer_all(&self) {
+        let table = self.read();
+        for (range, mapping) in table.iter() {
+            self.offer(range, mapping);
+        }
+        let _ = self.fill(self.stack.end - 1, ERROR_WRITE, Care::Around);
+    }
+
+    fn fill_window(&self, window: &Range<u64>, prot: Prot) -> io::Result<()> {
+        let machine = self.machine;
+        let gpa = machine.chunks.ensure(&machine.vm, window.start)?;
+        machine
+            .tables
+            .fill(&machine.vm, window.start, window.end, gpa, access(prot))
     }
 
     /// Lets the mapping above `addr` grow down to it, if it is of the kind that does.

@@ -7,6 +7,7 @@ pub(crate) mod image;
 pub(crate) mod lifecycle;
 pub(crate) mod mappings;
 pub(crate) mod memory;
+pub(crate) mod resident;
 pub(crate) mod signals;
 pub(crate) mod stack;
 pub(crate) mod state;

@@ -72,7 +72,9 @@ fn map(memory: &Memory, call: &Call) -> Result<u64, i32> {
         [addr, call.args[1], prot, flags, fd, offset],
     ) {
         Ok(start) => {
-            table.insert(start..start + len, placed(mapping, start, offset));
+            let (range, mapping) = (start..start + len, placed(mapping, start, offset));
+            memory.offer(&range, &mapping);
+            table.insert(range, mapping);
             Ok(start)
         }
         Err(e) => {

@@ -47,6 +47,7 @@ fn move_break(memory: &Memory, start: u64, from: u64, to: u64) -> Option<()> {
             backing: Backing::Heap,
             ..Mapping::anonymous(memory.effective_prot(prot))
         };
+        memory.offer(&(old..new), &mapping);
         table.insert(old..new, mapping);
     }
     Some(())

@@ -18,12 +18,9 @@ use crate::machine::Machine;
 /// Entries settled at a time: enough to make the ioctl cheap, few enough to stay in the cache.
 const BATCH: usize = 4096;
 
-/// The pages of one 2 MiB region that were already counted in an epoch.
-#[derive(Clone, Copy)]
-struct Seen {
-    epoch: u32,
-    pages: [u64; 8],
-}
+/// The pages of one 2 MiB region that were already counted: an epoch, then a bit for each page. An
+/// array of words, because memory for zeroed words stays untouched until it is used.
+type Seen = [u64; 9];
 
 /// Turns entries into events, one at most for each page and epoch.
 pub(super) struct Settler {
@@ -39,13 +36,7 @@ impl Settler {
         Self {
             batch: Vec::with_capacity(BATCH),
             undecided: Vec::with_capacity(BATCH),
-            seen: vec![
-                Seen {
-                    epoch: 0,
-                    pages: [0; 8]
-                };
-                regions
-            ],
+            seen: vec![[0; 9]; regions],
         }
     }
 
@@ -105,15 +96,12 @@ impl Settler {
         let Some(seen) = self.seen.get_mut(region.get()) else {
             return false;
         };
-        if seen.epoch != epoch {
-            *seen = Seen {
-                epoch,
-                pages: [0; 8],
-            };
+        if seen[0] != u64::from(epoch) {
+            *seen = [u64::from(epoch), 0, 0, 0, 0, 0, 0, 0, 0];
         }
         let page = (va / PAGE % 512) as usize;
         let bit = 1 << (page % 64);
-        let word = &mut seen.pages[page / 64];
+        let word = &mut seen[1 + page / 64];
         let was = *word & bit != 0;
         *word |= bit;
         was
