@@ -51,7 +51,7 @@ pub unsafe extern "C" fn main(
     match cli::parse(&inherited.args) {
         Ok(cli::Command::Run(config)) => {
             let error = session::run(config, &inherited);
-            eprintln!("vmmload: {}", cli::with_causes(&error));
+            eprintln!("vmmload: {error}");
             error.code()
         }
         Ok(cli::Command::Ls(config)) => cli::run_ls(&config),

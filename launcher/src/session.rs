@@ -9,7 +9,7 @@ use std::sync::Arc;
 use kvm_bindings::kvm_regs;
 use vmmload_consumer::{CreateError, SegmentConfig, SegmentWriter, Track};
 
-use crate::cli::RunConfig;
+use crate::cli::{self, RunConfig};
 use crate::entry::Inherited;
 use crate::host::{descriptors, signals as host};
 use crate::kvm::caps;
@@ -42,8 +42,8 @@ pub(crate) enum RunError {
     #[error(transparent)]
     Stack(#[from] StackError),
     /// The shared-memory segment.
-    #[error("the shared-memory segment cannot be made: {0}")]
-    Segment(#[from] CreateError),
+    #[error("{}", cli::with_causes(.0))]
+    Segment(CreateError),
     /// Where the summary should go.
     #[error("the summary's file cannot be opened: {0}. Check the path given to --summary")]
     Summary(#[source] io::Error),
@@ -63,6 +63,9 @@ impl RunError {
         }
     }
 }
+
+/// Counter pages where address space is limited: 16 MiB, for 8 GiB of written memory.
+const SMALL_HEAT_PAGES: u32 = 4096;
 
 /// Runs the command. Returns only if it could not be started.
 pub(crate) fn run(config: RunConfig, inherited: &Inherited) -> RunError {
@@ -114,7 +117,7 @@ fn start(config: RunConfig, inherited: &Inherited, mask: u64) -> Result<GuestThr
     memory.offer_all();
     show_as(&execfn, &stack.strings);
 
-    let tracker = tracker(&config, &argv)?;
+    let tracker = tracker(&config, &argv).map_err(RunError::Segment)?;
     let stats = Arc::new(VcpuStats::default());
     tracker.add_vcpu(0, ring, stats.clone());
     let executable = std::fs::canonicalize(&path).unwrap_or(path);
@@ -154,6 +157,10 @@ fn tracker(config: &RunConfig, argv: &[CString]) -> Result<Tracker, CreateError>
         .iter()
         .flat_map(|a| a.as_bytes_with_nul().to_vec())
         .collect();
+    // Where address space is limited, the table of counters must not take it all.
+    if stack::rlimit(libc::RLIMIT_AS) != u64::MAX {
+        segment.heat_pages = SMALL_HEAT_PAGES;
+    }
     let heat_pages = segment.heat_pages;
     Ok(Tracker::new(SegmentWriter::create(&segment)?, heat_pages))
 }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::mappings::{Backing, Mapping, Mappings, Prot};
-use super::resident;
+use super::{resident, stack};
 use crate::guest::layout::{PAGE, USER_END};
 use crate::guest::page_tables::{Access, LEAF_SPAN};
 use crate::host::relay;
@@ -238,7 +238,7 @@ impl Memory {
             let lowest = self
                 .stack
                 .end
-                .saturating_sub(stack_limit())
+                .saturating_sub(stack::rlimit(libc::RLIMIT_STACK))
                 .max(self.stack.start);
             let Some((range, mapping)) = table.above(addr) else {
                 return false;
@@ -363,16 +363,6 @@ fn host_can_read(addr: u64) -> bool {
     // SAFETY: with signal number 0 the call only reads, and always fails.
     let answer = unsafe { relay::raw(libc::SYS_rt_sigaction, [0, page_down(addr), 0, 8, 0, 0]) };
     answer == -i64::from(libc::EINVAL)
-}
-
-fn stack_limit() -> u64 {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
-    // SAFETY: `limit` is writable for the whole call.
-    unsafe { libc::getrlimit(libc::RLIMIT_STACK, &mut limit) };
-    limit.rlim_cur
 }
 
 fn personality_reads_execute() -> bool {

@@ -153,7 +153,8 @@ fn map(bytes: u64, executable: bool) -> io::Result<u64> {
     }
 }
 
-fn rlimit(resource: libc::__rlimit_resource_t) -> u64 {
+/// The soft limit of a resource; `u64::MAX` where there is none.
+pub(crate) fn rlimit(resource: libc::__rlimit_resource_t) -> u64 {
     let mut limit = libc::rlimit {
         rlim_cur: 0,
         rlim_max: 0,

@@ -8,6 +8,7 @@ use crate::guest::layout::{PAGE, USER_END};
 use crate::host::relay::{self, Call};
 use crate::process::mappings::{Backing, Mapping};
 use crate::process::memory::{Memory, page_up, reserve};
+use crate::process::stack;
 use crate::process::thread::GuestThread;
 
 /// brk(2): a region of our own, since the process's real one is the launcher's.
@@ -33,7 +34,10 @@ fn move_break(memory: &Memory, start: u64, from: u64, to: u64) -> Option<()> {
             table.remove(part);
         }
     } else if new > old {
-        if new > USER_END || new - start > data_limit() || reserve(&(old..new)).is_err() {
+        if new > USER_END
+            || new - start > stack::rlimit(libc::RLIMIT_DATA)
+            || reserve(&(old..new)).is_err()
+        {
             return None;
         }
         let prot = (libc::PROT_READ | libc::PROT_WRITE) as u64;
@@ -51,16 +55,6 @@ fn move_break(memory: &Memory, start: u64, from: u64, to: u64) -> Option<()> {
         table.insert(old..new, mapping);
     }
     Some(())
-}
-
-fn data_limit() -> u64 {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
-    // SAFETY: `limit` is writable for the whole call.
-    unsafe { libc::getrlimit(libc::RLIMIT_DATA, &mut limit) };
-    limit.rlim_cur
 }
 
 /// madvise(2), for the program's own mappings within the range: the launcher's are holes.
