@@ -58,7 +58,7 @@ struct RunArgs {
     track: Track,
 
     /// Dirty-ring entries of each vCPU: a power of two from 1024 to 65536
-    #[arg(long, value_name = "N", default_value = "16384", value_parser = parse_buffer)]
+    #[arg(long, value_name = "N", default_value = "65536", value_parser = parse_buffer)]
     buffer: u32,
 
     /// Wrap the processes that the command starts, or let them run natively
@@ -265,7 +265,7 @@ mod tests {
         let expected = RunConfig {
             interval: Duration::from_millis(100),
             track: Track::Write,
-            buffer: 16_384,
+            buffer: 65_536,
             children: Children::Follow,
             summary: None,
             command: vec!["true".into()],
