@@ -8,7 +8,8 @@ use std::mem::MaybeUninit;
 use std::ptr;
 
 /// The one line on standard error.
-const MESSAGE: &[u8] = b"vmmload: the preload library cannot hand a program over yet; the program runs \
+const MESSAGE: &[u8] =
+    b"vmmload: the preload library cannot hand a program over yet; the program runs \
 natively. Use: vmmload run COMMAND\n";
 
 /// Runs when the library is loaded.

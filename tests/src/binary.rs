@@ -1,4 +1,4 @@
-//! Finds the vmmload binary, or builds it.
+//! Finds the vmmload binary, or builds it; builds the preload library.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,8 +13,20 @@ use crate::scratch::{target, workspace};
 pub fn vmmload() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
-        std::env::var_os("VMMLOAD_BIN").map_or_else(build, |path| given(Path::new(&path)))
+        std::env::var_os("VMMLOAD_BIN").map_or_else(
+            || build("vmmload", "vmmload"),
+            |path| given(Path::new(&path)),
+        )
     })
+}
+
+/// The preload library, built in release mode once per process.
+///
+/// # Panics
+/// When the build fails.
+pub fn preload_library() -> &'static Path {
+    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
+    LIBRARY.get_or_init(|| build("vmmload-shim", "libvmmload_shim.so"))
 }
 
 fn given(path: &Path) -> PathBuf {
@@ -24,7 +36,7 @@ fn given(path: &Path) -> PathBuf {
 }
 
 /// Cargo's own lock on the target directory makes test processes that build at once wait for each other.
-fn build() -> PathBuf {
+fn build(package: &str, product: &str) -> PathBuf {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         .args([
@@ -32,7 +44,7 @@ fn build() -> PathBuf {
             "--release",
             "--quiet",
             "-p",
-            "vmmload",
+            package,
             "--target-dir",
         ])
         .arg(target())
@@ -42,7 +54,7 @@ fn build() -> PathBuf {
     let messages = String::from_utf8_lossy(&output.stderr);
     assert!(
         output.status.success(),
-        "`cargo build --release -p vmmload` failed:\n{messages}"
+        "`cargo build --release -p {package}` failed:\n{messages}"
     );
-    target().join("release/vmmload")
+    target().join("release").join(product)
 }

@@ -17,7 +17,7 @@ pub mod scratch;
 mod session;
 pub mod watched;
 
-pub use binary::vmmload;
+pub use binary::{preload_library, vmmload};
 pub use guest::{Guest, Link};
 pub use outcome::Outcome;
 pub use program::Program;
