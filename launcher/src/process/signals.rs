@@ -33,7 +33,7 @@ pub(crate) enum Default {
     Ignore,
 }
 
-/// See [`Default`].
+/// The default action of a signal.
 pub(crate) fn default_of(signal: i32) -> Default {
     match signal {
         libc::SIGCHLD | libc::SIGCONT | libc::SIGURG | libc::SIGWINCH => Default::Ignore,
