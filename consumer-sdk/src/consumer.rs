@@ -147,7 +147,7 @@ pub struct Info {
     pub ring_dropped: u64,
     /// Events missing from the heat table, but not from `totals`.
     pub heat_dropped: u64,
-    /// Mappings whose name did not fit.
+    /// How often the name of a mapping did not fit.
     pub names_dropped: u64,
     counters: [u64; crate::wire::COUNTERS],
 }
