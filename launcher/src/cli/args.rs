@@ -25,7 +25,7 @@ struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  vmmload run make -j4            run make as always, with its pages watched
+  vmmload run python3 app.py      run it as always, with its pages watched
   vmmload ls                      in a second terminal: what is running
   vmmload dump --follow           the pages, while they are written
 
@@ -45,7 +45,7 @@ enum Typed {
 Examples:
   vmmload run python3 script.py --verbose
   vmmload run -i 1s --summary -- sort -n numbers.txt
-  vmmload run --summary=pages.txt sh -c 'exec ./server'
+  vmmload run --summary=pages.txt ./server --port 8080
 
 Everything from COMMAND on belongs to the command.")]
 struct RunArgs {
