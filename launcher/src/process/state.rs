@@ -2,12 +2,12 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 use std::{ffi::CString, fs::File, io};
 
 use super::memory::Memory;
 use super::signals::Dispositions;
 use crate::cli::RunConfig;
+use crate::host::clock;
 use crate::kvm::vcpu::Vcpu;
 use crate::machine::Machine;
 use crate::tracking::harvester::Tracker;
@@ -83,8 +83,8 @@ pub(crate) struct Process {
     pub executable: CString,
     /// Where the summary goes at the end, out of the program's way.
     pub summary: Option<File>,
-    /// When the program started.
-    pub started: Instant,
+    /// When the program started, on the monotonic clock.
+    pub started_ns: u64,
     /// Threads started so far, the first included.
     pub threads_started: AtomicU64,
     live_threads: AtomicUsize,
@@ -112,7 +112,7 @@ impl Process {
             config,
             executable,
             summary,
-            started: Instant::now(),
+            started_ns: clock::monotonic_ns(),
             threads_started: AtomicU64::new(1),
             live_threads: AtomicUsize::new(1),
             leader_status: AtomicI32::new(0),
