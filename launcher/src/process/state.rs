@@ -67,6 +67,29 @@ pub(crate) struct IdleVcpu {
     pub stats: Arc<VcpuStats>,
 }
 
+/// A vCPU taken for a thread that may yet fail to start: unless it is used, it goes back.
+pub(crate) struct ReservedVcpu {
+    process: &'static Process,
+    idle: Option<IdleVcpu>,
+}
+
+impl ReservedVcpu {
+    /// The vCPU, for good.
+    pub(crate) fn into_idle(mut self) -> IdleVcpu {
+        self.idle
+            .take()
+            .expect("only this takes it, and consumes the reservation")
+    }
+}
+
+impl Drop for ReservedVcpu {
+    fn drop(&mut self) {
+        if let Some(idle) = self.idle.take() {
+            self.process.return_vcpu(idle);
+        }
+    }
+}
+
 /// The wrapped process. Made once and never dropped.
 pub(crate) struct Process {
     /// The VM.
@@ -125,7 +148,14 @@ impl Process {
     ///
     /// # Errors
     /// EAGAIN when KVM has no more, or what KVM says.
-    pub(crate) fn take_vcpu(&self) -> io::Result<IdleVcpu> {
+    pub(crate) fn reserve_vcpu(&'static self) -> io::Result<ReservedVcpu> {
+        Ok(ReservedVcpu {
+            process: self,
+            idle: Some(self.take_vcpu()?),
+        })
+    }
+
+    fn take_vcpu(&self) -> io::Result<IdleVcpu> {
         if let Some(idle) = self
             .idle
             .lock()

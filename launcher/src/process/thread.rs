@@ -62,7 +62,10 @@ impl GuestThread {
         is_leader: bool,
     ) -> io::Result<Self> {
         let IdleVcpu { mut vcpu, stats } = idle;
-        vcpu.start(birth.regs, birth.bases, Some(&birth.xsave))?;
+        if let Err(e) = vcpu.start(birth.regs, birth.bases, Some(&birth.xsave)) {
+            process.return_vcpu(IdleVcpu { vcpu, stats });
+            return Err(e);
+        }
         // SAFETY: gettid touches nothing.
         stats
             .thread
@@ -238,15 +241,16 @@ pub(crate) fn start(
     prepare: Box<dyn FnOnce(i32) -> Result<(), i32> + Send>,
 ) -> Result<i32, i32> {
     let errno = |e: io::Error| e.raw_os_error().unwrap_or(libc::EAGAIN);
-    let idle = process.take_vcpu().map_err(errno)?;
+    let vcpu = process.reserve_vcpu().map_err(errno)?;
     let rendezvous = Arc::new(Rendezvous::default());
     let child = rendezvous.clone();
     process.thread_started();
     let body = Box::new(move || {
         // SAFETY: gettid touches nothing.
         let tid = unsafe { libc::gettid() };
-        let thread = prepare(tid)
-            .and_then(|()| GuestThread::new(process, idle, &birth, false).map_err(errno));
+        let thread = prepare(tid).and_then(|()| {
+            GuestThread::new(process, vcpu.into_idle(), &birth, false).map_err(errno)
+        });
         match thread {
             Ok(thread) => {
                 child.tell(tid);
