@@ -17,6 +17,9 @@ use crate::host::{signals as host, threads};
 use crate::kvm::vcpu::{Exit, Vcpu};
 use crate::syscalls::{self, Outcome};
 
+/// What an interrupted call returns.
+const EINTR: u64 = -(libc::EINTR as i64) as u64;
+
 /// Bytes of the SYSCALL instruction, by which a call is repeated.
 const SYSCALL_BYTES: u64 = 2;
 
@@ -126,14 +129,19 @@ impl GuestThread {
             args: [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9],
         };
         match syscalls::handle(self, &call) {
-            Outcome::Return(value) => self.vcpu.regs_mut().rax = value,
+            Outcome::Return(value) => {
+                self.vcpu.regs_mut().rax = value;
+                if value == EINTR && self.pending.is_noted() {
+                    self.signals.waited_with = syscalls::mask_while_waiting(&call);
+                }
+            }
             Outcome::Resumed => {}
             Outcome::NotBegun => {
                 self.repeat_call(call.nr);
                 self.deliver_pending(None);
             }
             Outcome::Restart => {
-                self.vcpu.regs_mut().rax = -i64::from(libc::EINTR) as u64;
+                self.vcpu.regs_mut().rax = EINTR;
                 self.deliver_pending(Some(call.nr));
             }
             Outcome::Exit(status) => return Some(status),
@@ -160,7 +168,7 @@ impl GuestThread {
     /// Puts the registers back to before the system-call instruction.
     pub(crate) fn repeat_call(&mut self, nr: u64) {
         let regs = self.vcpu.regs_mut();
-        regs.rip -= SYSCALL_BYTES;
+        regs.rip = regs.rip.wrapping_sub(SYSCALL_BYTES);
         regs.rax = nr;
     }
 
