@@ -44,14 +44,14 @@ pub unsafe extern "C" fn main(
     // SAFETY: called before any other thread exists.
     unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
     std::panic::set_hook(Box::new(|panic| {
-        eprintln!("vmmload: internal error: {panic}. Please report this line");
+        host::messages::say(&format!("internal error: {panic}. Please report this line"));
         // SAFETY: ends the process without running anything of ours.
         unsafe { libc::_exit(OWN_FAILURE) }
     }));
     match cli::parse(&inherited.args) {
         Ok(cli::Command::Run(config)) => {
             let error = session::run(config, &inherited);
-            eprintln!("vmmload: {error}");
+            host::messages::say(&error.to_string());
             error.code()
         }
         Ok(cli::Command::Ls(config)) => cli::run_ls(&config),

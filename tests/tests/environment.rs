@@ -101,6 +101,14 @@ fn process_state_is_inherited() {
 }
 
 #[test]
+fn limit_on_data_leaves_room_for_a_small_program() {
+    // RLIMIT_DATA, 64 MiB: more than the program needs, less than a stack may grow to.
+    guest("show_state")
+        .arranged("limit=2:67108864:67108864")
+        .compare_success();
+}
+
+#[test]
 fn process_state_is_inherited_by_a_static_program() {
     let program = Guest::new("environment/show_state")
         .linked(Link::Static)

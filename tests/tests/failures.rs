@@ -322,6 +322,12 @@ fn new_processes_start_or_are_refused_by_name() {
 }
 
 #[test]
+fn message_that_nobody_reads_does_not_end_the_program() {
+    let program = Guest::new("environment/broken_standard_error").program();
+    assert_eq!(program.compare_success().text(), "still here\n");
+}
+
+#[test]
 fn exec_works_or_is_refused_by_name() {
     for how in ["execve", "execveat"] {
         works_or_is_refused_by_name(how, &[how]);

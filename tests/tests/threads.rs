@@ -18,6 +18,8 @@ guest_tests! {
     thread_locals_are_initialised_in_a_static_pie: "threads/thread_local" StaticPie;
     changed_pages_are_changed_at_once_for_other_threads: "threads/translations";
     concurrent_allocation_disturbs_nobodys_content: "threads/allocation";
+    threads_that_cannot_start_use_up_nothing: "threads/failed_starts";
+    signals_are_not_lost_with_threads_that_end: "threads/signals_at_exit";
     main_thread_can_leave_first: "threads/main_leaves_first";
 }
 

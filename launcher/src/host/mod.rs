@@ -1,7 +1,9 @@
 //! What the launcher does on the host on its own behalf: descriptors, raw calls, guest memory.
 
+pub(crate) mod clock;
 pub(crate) mod descriptors;
 pub(crate) mod guest_memory;
+pub(crate) mod messages;
 pub(crate) mod process_view;
 pub(crate) mod relay;
 pub(crate) mod signals;

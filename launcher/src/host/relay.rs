@@ -126,6 +126,11 @@ pub(crate) fn redirect(rip: u64, rcx: u64) -> Option<u64> {
     }
 }
 
+/// Whether the instruction at `rip` is the one to which a relayed call returns.
+pub(crate) fn has_returned(rip: u64) -> bool {
+    rip == (&raw const vmmload_relay_end) as u64
+}
+
 /// A call of the launcher's own, without libc's errno: the kernel's answer as it is.
 ///
 /// # Safety

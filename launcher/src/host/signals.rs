@@ -94,14 +94,23 @@ impl Pending {
     }
 }
 
-/// Faults of the launcher's own code come with a positive si_code; sent signals do not.
-fn is_own_fault(signal: i32, code: i32) -> bool {
-    code > 0
-        && matches!(
-            signal,
-            libc::SIGSEGV | libc::SIGBUS | libc::SIGILL | libc::SIGFPE | libc::SIGTRAP
-        )
+/// Faults of the launcher's own code come with a positive si_code. So do broken memory, which
+/// KVM_RUN may be the one to find, a perf event's SIGTRAP, and what a program queues to itself, as
+/// crash handlers do to die of the same signal again: that arrives when the relayed call returns.
+fn is_own_fault(signal: i32, code: i32, rip: u64) -> bool {
+    let sent = match signal {
+        libc::SIGBUS => matches!(code, BUS_MCEERR_AR | BUS_MCEERR_AO),
+        libc::SIGTRAP => code == TRAP_PERF,
+        libc::SIGSEGV | libc::SIGILL | libc::SIGFPE => false,
+        _ => true,
+    };
+    code > 0 && !sent && !relay::has_returned(rip)
 }
+
+// si_code values, from asm-generic/siginfo.h.
+const BUS_MCEERR_AR: i32 = 4;
+const BUS_MCEERR_AO: i32 = 5;
+const TRAP_PERF: i32 = 6;
 
 extern "C" fn catch(signal: i32, info: *mut SigInfo, context: *mut libc::ucontext_t) {
     // SAFETY: the kernel passes a full siginfo and the context of the interrupted code, both ours
@@ -109,8 +118,9 @@ extern "C" fn catch(signal: i32, info: *mut SigInfo, context: *mut libc::ucontex
     unsafe {
         let gregs = &mut (*context).uc_mcontext.gregs;
         let code = i32::from_le_bytes([(*info).0[8], (*info).0[9], (*info).0[10], (*info).0[11]]);
-        if is_own_fault(signal, code) {
-            report_own_fault(signal, gregs[libc::REG_RIP as usize] as u64, &(*info).0);
+        let rip = gregs[libc::REG_RIP as usize] as u64;
+        if is_own_fault(signal, code, rip) {
+            report_own_fault(signal, rip, &(*info).0);
             set_default(signal);
             return;
         }
@@ -120,7 +130,6 @@ extern "C" fn catch(signal: i32, info: *mut SigInfo, context: *mut libc::ucontex
         *pending.info.get() = *info;
         pending.kick.load(Ordering::Relaxed).write_volatile(1);
         pending.flag.store(1, Ordering::Release);
-        let rip = gregs[libc::REG_RIP as usize] as u64;
         let rcx = gregs[libc::REG_RCX as usize] as u64;
         if let Some(target) = relay::redirect(rip, rcx) {
             gregs[libc::REG_RIP as usize] = target as i64;

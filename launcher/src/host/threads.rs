@@ -1,9 +1,8 @@
 //! Host threads on stacks of our own.
 //!
-//! A guest thread ends with the bare exit system call of its host thread, so that the kernel does
-//! what a thread's end means (robust futexes, clear-child-tid). libc then never learns that the
-//! stack is free; so the stacks are ours, and one is used again once the kernel knows its thread no
-//! more.
+//! libc would give a finished thread's stack back when the kernel clears the id that libc watches; the
+//! kernel clears the program's instead (set_tid_address). So the stacks are ours, and one is used
+//! again once the kernel knows its thread no more.
 
 use std::io;
 use std::os::raw::c_void;

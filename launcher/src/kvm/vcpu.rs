@@ -17,6 +17,7 @@ use super::dirty_ring::DirtyRing;
 use crate::guest::boot::{self, CpuFeatures};
 use crate::guest::layout::{self, PAGE, PORT_EXCEPTION, PORT_SYSCALL};
 use crate::guest::stubs::{self, ExceptionFrame};
+use crate::host::clock;
 use crate::machine::Machine;
 
 /// `_IOW(KVMIO, 0xe1, struct kvm_device_attr)` of linux/kvm.h.
@@ -171,9 +172,7 @@ impl Vcpu {
             return Err(io::Error::other("KVM refuses the system-call registers"));
         }
         // What RDPID and RDTSCP show; no harm where the processor has neither.
-        // SAFETY: sched_getcpu reads no memory of ours.
-        let cpu = unsafe { libc::sched_getcpu() };
-        if let Ok(msrs) = Msrs::from_entries(&[entry(MSR_TSC_AUX, cpu.max(0) as u64)]) {
+        if let Ok(msrs) = Msrs::from_entries(&[entry(MSR_TSC_AUX, clock::processor().into())]) {
             let _ = self.fd.set_msrs(&msrs);
         }
         Ok(())

@@ -200,7 +200,7 @@ pub(crate) fn push(
     let on_alt = alt.contains(regs.rsp);
     let enter_alt = action.flags & libc::SA_ONSTACK as u64 != 0 && alt.enabled() && !on_alt;
     if enter_alt {
-        sp = alt.base + alt.size;
+        sp = alt.base.wrapping_add(alt.size);
     }
     let xstate = thread.process.machine.cpu().xstate;
     let fpstate = sp.wrapping_sub(u64::from(xstate.size) + 4) & !63;
@@ -212,7 +212,7 @@ pub(crate) fn push(
     let context = Context {
         flags: UC_FLAGS,
         link: 0,
-        stack: alt.shown(regs.rsp),
+        stack: alt,
         regs: saved(&regs),
         cs: USER_CS,
         gs: 0,
@@ -232,6 +232,11 @@ pub(crate) fn push(
         info: info.0,
     };
     guest_memory::write(at, &frame)?;
+    // Only now: a failed frame must leave the state for the one that follows.
+    thread
+        .vcpu
+        .set_xsave(&initial_xsave())
+        .map_err(|_| BadAddress)?;
     if alt.flags & SS_AUTODISARM != 0 {
         thread.signals.alt_stack = AltStack::default();
     }
@@ -244,7 +249,7 @@ pub(crate) fn push(
     Ok(())
 }
 
-fn write_fpstate(thread: &mut GuestThread, at: u64) -> Result<(), BadAddress> {
+fn write_fpstate(thread: &GuestThread, at: u64) -> Result<(), BadAddress> {
     let xstate = thread.process.machine.cpu().xstate;
     let state = thread.vcpu.xsave().map_err(|_| BadAddress)?;
     let mut bytes = xsave_bytes(&state);
@@ -261,11 +266,7 @@ fn write_fpstate(thread: &mut GuestThread, at: u64) -> Result<(), BadAddress> {
         bytes[FX_SOFTWARE..FX_AREA].copy_from_slice(software.as_bytes());
         bytes.extend(FP_XSTATE_MAGIC2.to_le_bytes());
     }
-    guest_memory::write_bytes(at, &bytes)?;
-    thread
-        .vcpu
-        .set_xsave(&initial_xsave())
-        .map_err(|_| BadAddress)
+    guest_memory::write_bytes(at, &bytes)
 }
 
 /// rt_sigreturn(2): the state that the frame at the stack pointer holds, as the handler left it.

@@ -9,6 +9,7 @@ use super::thread::GuestThread;
 use crate::cli;
 use crate::host::relay;
 use crate::host::signals as host;
+use crate::host::{clock, messages};
 
 /// Exit status of vmmload's own failures, as env(1) has it.
 pub(crate) const OWN_FAILURE: i32 = 125;
@@ -33,7 +34,7 @@ pub(crate) fn die_by_signal(process: &Process, signal: i32) -> ! {
 
 /// Ends the process because vmmload itself cannot go on.
 pub(crate) fn internal_error(process: &Process, what: &str) -> ! {
-    eprintln!("vmmload: internal error: {what}. Please report this line");
+    messages::say(&format!("internal error: {what}. Please report this line"));
     exit_process(process, OWN_FAILURE)
 }
 
@@ -50,8 +51,10 @@ fn finish(process: &Process, end: End) {
         let Some(mut out) = process.summary.as_ref() else {
             return;
         };
-        if let Err(e) = cli::write_summary(consumer, process.started.elapsed(), &mut out) {
-            eprintln!("vmmload: the summary cannot be written: {e}. Check where it goes");
+        if let Err(e) = cli::write_summary(consumer, clock::since(process.started_ns), &mut out) {
+            messages::say(&format!(
+                "the summary cannot be written: {e}. Check where it goes"
+            ));
         }
     });
 }

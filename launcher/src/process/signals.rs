@@ -14,6 +14,8 @@ const SIG_DFL: u64 = libc::SIG_DFL as u64;
 const SIG_IGN: u64 = libc::SIG_IGN as u64;
 /// Flags of SIGCHLD's action that concern the kernel even without a handler.
 const CHILD_FLAGS: u64 = (libc::SA_NOCLDSTOP | libc::SA_NOCLDWAIT) as u64;
+/// Flags that the kernel keeps (UAPI_SA_FLAGS): by the others' absence a program learns what there is.
+const KNOWN_FLAGS: u64 = 0xdc00_0807;
 /// Signals that no mask blocks.
 const UNBLOCKABLE: u64 = bit(libc::SIGKILL) | bit(libc::SIGSTOP);
 
@@ -77,6 +79,7 @@ impl Dispositions {
     /// Replaces the action for `signal`, here and on the host; returns the old one.
     pub(crate) fn set(&self, signal: i32, mut action: KernelAction) -> KernelAction {
         action.mask &= !UNBLOCKABLE;
+        action.flags &= KNOWN_FLAGS;
         let mut actions = self.actions.lock().unwrap_or_else(PoisonError::into_inner);
         mirror(signal, &action);
         std::mem::replace(&mut actions[signal as usize - 1], action)
@@ -100,6 +103,9 @@ pub(crate) struct ThreadSignals {
     pub mask: u64,
     /// sigaltstack(2).
     pub alt_stack: AltStack,
+    /// The mask that a call which waits for signals had put in place when one ended it: its
+    /// handler starts from that one, and returns to `mask`.
+    pub waited_with: Option<u64>,
 }
 
 impl ThreadSignals {
@@ -108,6 +114,7 @@ impl ThreadSignals {
         Self {
             mask,
             alt_stack: AltStack::default(),
+            waited_with: None,
         }
     }
 }
@@ -126,6 +133,7 @@ impl GuestThread {
     /// Delivers the noted signal, if there is one. `restart`: the number of the call that it ended
     /// and that the kernel would restart.
     pub(crate) fn deliver_pending(&mut self, restart: Option<u64>) {
+        let waited_with = self.signals.waited_with.take();
         let Some(info) = self.pending.take() else {
             return;
         };
@@ -146,7 +154,8 @@ impl GuestThread {
                 if action.flags & libc::SA_RESTART as u64 != 0 {
                     self.rewind(restart);
                 }
-                self.enter_handler(&info, action, (0, 0, 0));
+                let blocked = waited_with.unwrap_or(self.signals.mask);
+                self.enter_handler(&info, action, blocked, (0, 0, 0));
             }
         }
         host::set_mask(self.signals.mask);
@@ -171,11 +180,18 @@ impl GuestThread {
         }
         self.stats.signals.add(1);
         host::set_mask(u64::MAX);
-        self.enter_handler(info, action, fault);
+        self.enter_handler(info, action, self.signals.mask, fault);
         self.set_signal_mask(self.signals.mask);
     }
 
-    fn enter_handler(&mut self, info: &SigInfo, action: KernelAction, fault: (u64, u64, u64)) {
+    /// Enters the handler with `blocked`, its own mask and its own signal blocked.
+    fn enter_handler(
+        &mut self,
+        info: &SigInfo,
+        action: KernelAction,
+        blocked: u64,
+        fault: (u64, u64, u64),
+    ) {
         let signal = info.signal();
         if action.flags & libc::SA_RESETHAND as u64 != 0 {
             let default = KernelAction {
@@ -186,20 +202,18 @@ impl GuestThread {
         }
         if frame::push(self, info, &action, fault).is_err() {
             // No room for the frame: as the kernel, SIGSEGV, fatal if that is what failed.
-            let segv = self.process.dispositions.get(libc::SIGSEGV);
-            if signal == libc::SIGSEGV || matches!(segv.handler, SIG_DFL | SIG_IGN) {
+            if signal == libc::SIGSEGV {
                 lifecycle::die_by_signal(self.process, libc::SIGSEGV);
             }
+            self.signals.mask = blocked;
             let info = SigInfo::fault(libc::SIGSEGV, SI_KERNEL, 0);
-            if frame::push(self, &info, &segv, fault).is_err() {
-                lifecycle::die_by_signal(self.process, libc::SIGSEGV);
-            }
+            return self.force_signal(&info, fault);
         }
-        self.signals.mask |= action.mask;
-        if action.flags & libc::SA_NODEFER as u64 == 0 {
-            self.signals.mask |= bit(signal);
-        }
-        self.signals.mask &= !UNBLOCKABLE;
+        let own = match action.flags & libc::SA_NODEFER as u64 {
+            0 => bit(signal),
+            _ => 0,
+        };
+        self.signals.mask = (blocked | action.mask | own) & !UNBLOCKABLE;
     }
 }
 

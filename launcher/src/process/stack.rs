@@ -92,8 +92,10 @@ pub(crate) fn build(
     table: &mut Mappings,
 ) -> Result<Stack, StackError> {
     let limit = rlimit(libc::RLIMIT_STACK);
-    // Where address space itself is limited, take what the program would get.
-    let room = if rlimit(libc::RLIMIT_AS) == u64::MAX {
+    // Where address space or data (to the kernel, what is set aside here is data) are limited, take
+    // what the program would get.
+    let is_free = |resource| rlimit(resource) == u64::MAX;
+    let room = if is_free(libc::RLIMIT_AS) && is_free(libc::RLIMIT_DATA) {
         ROOM
     } else {
         0

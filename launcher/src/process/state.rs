@@ -2,12 +2,12 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 use std::{ffi::CString, fs::File, io};
 
 use super::memory::Memory;
 use super::signals::Dispositions;
 use crate::cli::RunConfig;
+use crate::host::clock;
 use crate::kvm::vcpu::Vcpu;
 use crate::machine::Machine;
 use crate::tracking::harvester::Tracker;
@@ -67,6 +67,29 @@ pub(crate) struct IdleVcpu {
     pub stats: Arc<VcpuStats>,
 }
 
+/// A vCPU taken for a thread that may yet fail to start: unless it is used, it goes back.
+pub(crate) struct ReservedVcpu {
+    process: &'static Process,
+    idle: Option<IdleVcpu>,
+}
+
+impl ReservedVcpu {
+    /// The vCPU, for good.
+    pub(crate) fn into_idle(mut self) -> IdleVcpu {
+        self.idle
+            .take()
+            .expect("only this takes it, and consumes the reservation")
+    }
+}
+
+impl Drop for ReservedVcpu {
+    fn drop(&mut self) {
+        if let Some(idle) = self.idle.take() {
+            self.process.return_vcpu(idle);
+        }
+    }
+}
+
 /// The wrapped process. Made once and never dropped.
 pub(crate) struct Process {
     /// The VM.
@@ -83,8 +106,8 @@ pub(crate) struct Process {
     pub executable: CString,
     /// Where the summary goes at the end, out of the program's way.
     pub summary: Option<File>,
-    /// When the program started.
-    pub started: Instant,
+    /// When the program started, on the monotonic clock.
+    pub started_ns: u64,
     /// Threads started so far, the first included.
     pub threads_started: AtomicU64,
     live_threads: AtomicUsize,
@@ -112,7 +135,7 @@ impl Process {
             config,
             executable,
             summary,
-            started: Instant::now(),
+            started_ns: clock::monotonic_ns(),
             threads_started: AtomicU64::new(1),
             live_threads: AtomicUsize::new(1),
             leader_status: AtomicI32::new(0),
@@ -125,7 +148,14 @@ impl Process {
     ///
     /// # Errors
     /// EAGAIN when KVM has no more, or what KVM says.
-    pub(crate) fn take_vcpu(&self) -> io::Result<IdleVcpu> {
+    pub(crate) fn reserve_vcpu(&'static self) -> io::Result<ReservedVcpu> {
+        Ok(ReservedVcpu {
+            process: self,
+            idle: Some(self.take_vcpu()?),
+        })
+    }
+
+    fn take_vcpu(&self) -> io::Result<IdleVcpu> {
         if let Some(idle) = self
             .idle
             .lock()

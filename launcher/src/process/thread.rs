@@ -17,6 +17,9 @@ use crate::host::{signals as host, threads};
 use crate::kvm::vcpu::{Exit, Vcpu};
 use crate::syscalls::{self, Outcome};
 
+/// What an interrupted call returns.
+const EINTR: u64 = -(libc::EINTR as i64) as u64;
+
 /// Bytes of the SYSCALL instruction, by which a call is repeated.
 const SYSCALL_BYTES: u64 = 2;
 
@@ -62,7 +65,10 @@ impl GuestThread {
         is_leader: bool,
     ) -> io::Result<Self> {
         let IdleVcpu { mut vcpu, stats } = idle;
-        vcpu.start(birth.regs, birth.bases, Some(&birth.xsave))?;
+        if let Err(e) = vcpu.start(birth.regs, birth.bases, Some(&birth.xsave)) {
+            process.return_vcpu(IdleVcpu { vcpu, stats });
+            return Err(e);
+        }
         // SAFETY: gettid touches nothing.
         stats
             .thread
@@ -123,14 +129,19 @@ impl GuestThread {
             args: [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9],
         };
         match syscalls::handle(self, &call) {
-            Outcome::Return(value) => self.vcpu.regs_mut().rax = value,
+            Outcome::Return(value) => {
+                self.vcpu.regs_mut().rax = value;
+                if value == EINTR && self.pending.is_noted() {
+                    self.signals.waited_with = syscalls::mask_while_waiting(&call);
+                }
+            }
             Outcome::Resumed => {}
             Outcome::NotBegun => {
                 self.repeat_call(call.nr);
                 self.deliver_pending(None);
             }
             Outcome::Restart => {
-                self.vcpu.regs_mut().rax = -i64::from(libc::EINTR) as u64;
+                self.vcpu.regs_mut().rax = EINTR;
                 self.deliver_pending(Some(call.nr));
             }
             Outcome::Exit(status) => return Some(status),
@@ -157,7 +168,7 @@ impl GuestThread {
     /// Puts the registers back to before the system-call instruction.
     pub(crate) fn repeat_call(&mut self, nr: u64) {
         let regs = self.vcpu.regs_mut();
-        regs.rip -= SYSCALL_BYTES;
+        regs.rip = regs.rip.wrapping_sub(SYSCALL_BYTES);
         regs.rax = nr;
     }
 
@@ -238,15 +249,16 @@ pub(crate) fn start(
     prepare: Box<dyn FnOnce(i32) -> Result<(), i32> + Send>,
 ) -> Result<i32, i32> {
     let errno = |e: io::Error| e.raw_os_error().unwrap_or(libc::EAGAIN);
-    let idle = process.take_vcpu().map_err(errno)?;
+    let vcpu = process.reserve_vcpu().map_err(errno)?;
     let rendezvous = Arc::new(Rendezvous::default());
     let child = rendezvous.clone();
     process.thread_started();
     let body = Box::new(move || {
         // SAFETY: gettid touches nothing.
         let tid = unsafe { libc::gettid() };
-        let thread = prepare(tid)
-            .and_then(|()| GuestThread::new(process, idle, &birth, false).map_err(errno));
+        let thread = prepare(tid).and_then(|()| {
+            GuestThread::new(process, vcpu.into_idle(), &birth, false).map_err(errno)
+        });
         match thread {
             Ok(thread) => {
                 child.tell(tid);

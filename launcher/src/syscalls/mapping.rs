@@ -171,17 +171,22 @@ fn unmap(memory: &Memory, addr: u64, len: u64) -> Result<u64, i32> {
         return Err(libc::EINVAL);
     }
     let end = page_up(addr + len).ok_or(libc::EINVAL)?;
-    let mut table = memory.write();
+    unmap_range(memory, &mut memory.write(), addr..end)?;
+    Ok(0)
+}
+
+fn unmap_range(memory: &Memory, table: &mut Mappings, range: Range<u64>) -> Result<(), i32> {
+    if range.is_empty() {
+        return Ok(());
+    }
     // What is not the program's is not there for it.
-    for part in table.mapped(addr..end) {
+    for part in table.mapped(range) {
         memory.drop_entries(&part);
-        host_call(
-            libc::SYS_munmap,
-            [part.start, part.end - part.start, 0, 0, 0, 0],
-        )?;
+        let args = [part.start, part.end - part.start, 0, 0, 0, 0];
+        host_call(libc::SYS_munmap, args)?;
         table.remove(part);
     }
-    Ok(0)
+    Ok(())
 }
 
 /// mprotect(2) and pkey_mprotect(2).
@@ -253,6 +258,9 @@ fn protect_part(
     Ok(())
 }
 
+/// MREMAP_MAYMOVE, MREMAP_FIXED, MREMAP_DONTUNMAP: all that mremap(2) takes.
+const REMAP_FLAGS: u64 = 7;
+
 /// mremap(2).
 pub(super) fn mremap(thread: &mut GuestThread, call: &Call) -> Outcome {
     Outcome::from_result(remap(&thread.process.memory, call))
@@ -268,6 +276,9 @@ struct Remap {
 
 fn remap(memory: &Memory, call: &Call) -> Result<u64, i32> {
     let [addr, old_len, new_len, flags, target, _] = call.args;
+    if flags & !REMAP_FLAGS != 0 {
+        return Err(libc::EINVAL);
+    }
     let (Some(old_len), Some(new_len)) = (page_up(old_len), page_up(new_len)) else {
         return Err(libc::EINVAL);
     };
@@ -284,12 +295,15 @@ fn remap(memory: &Memory, call: &Call) -> Result<u64, i32> {
         target,
     };
     let mut table = memory.write();
-    let first_page = addr..addr + old_len.max(PAGE);
-    if !table.covers(first_page) {
-        return Err(libc::EFAULT);
-    }
     let fixed = flags & libc::MREMAP_FIXED as u64 != 0;
     let keeps_old = flags & libc::MREMAP_DONTUNMAP as u64 != 0;
+    if new_len <= old_len && !fixed && !keeps_old {
+        return shrink(memory, &mut table, &request);
+    }
+    let end = addr.checked_add(old_len.max(PAGE)).ok_or(libc::EFAULT)?;
+    if !table.covers(addr..end) {
+        return Err(libc::EFAULT);
+    }
     let start = if fixed {
         remap_fixed(memory, &table, &request, call)?
     } else if keeps_old || old_len == 0 {
@@ -299,6 +313,14 @@ fn remap(memory: &Memory, call: &Call) -> Result<u64, i32> {
         remap_in_place_or_move(memory, &request, call)?
     };
     follow(&mut table, &request, start);
+    Ok(start)
+}
+
+/// To the kernel a smaller size is munmap(2) of the rest, holes included.
+fn shrink(memory: &Memory, table: &mut Mappings, request: &Remap) -> Result<u64, i32> {
+    let start = request.old.start;
+    table.at(start).ok_or(libc::EFAULT)?;
+    unmap_range(memory, table, start + request.new_len..request.old.end)?;
     Ok(start)
 }
 
@@ -320,10 +342,6 @@ fn remap_fixed(
 
 /// Staying in place keeps the entries, which is what most calls want.
 fn remap_in_place_or_move(memory: &Memory, request: &Remap, call: &Call) -> Result<u64, i32> {
-    let new_end = request.old.start.saturating_add(request.new_len);
-    if new_end < request.old.end {
-        memory.drop_entries(&(new_end..request.old.end));
-    }
     let mut args = call.args;
     args[3] = 0;
     match host_call(libc::SYS_mremap, args) {
@@ -331,10 +349,7 @@ fn remap_in_place_or_move(memory: &Memory, request: &Remap, call: &Call) -> Resu
             memory.drop_entries(&request.old);
             host_call(libc::SYS_mremap, call.args)
         }
-        Err(e) => Err(e),
-        // Unknown flags are the kernel's to refuse.
-        Ok(_) if request.flags & !7 != 0 => host_call(libc::SYS_mremap, call.args),
-        Ok(start) => Ok(start),
+        result => result,
     }
 }
 

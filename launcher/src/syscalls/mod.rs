@@ -15,6 +15,7 @@ mod unsupported;
 
 use crate::host::relay::Call;
 use crate::process::thread::GuestThread;
+pub(crate) use signals::mask_while_waiting;
 use table::{Handling, lookup};
 
 /// What becomes of a call.

@@ -18,6 +18,9 @@ const ARCH_XCOMP_LAST: u64 = 0x1025;
 const ARCH_SHSTK_ENABLE: u64 = 0x5001;
 const ARCH_SHSTK_STATUS: u64 = 0x5005;
 
+const ARCH_ENABLE_TAGGED_ADDR: u64 = 0x4002;
+const ARCH_GET_MAX_TAG_BITS: u64 = 0x4003;
+
 // linux/prctl.h
 const PR_SET_SYSCALL_USER_DISPATCH: u64 = 59;
 /// First address that is not the program's, with 4-level paging.
@@ -52,6 +55,13 @@ pub(super) fn arch_prctl(thread: &mut GuestThread, call: &Call) -> Outcome {
         ARCH_SET_CPUID => Outcome::Return(errno(libc::ENODEV)),
         // Tiles are permitted for each process; the VM's vCPUs have none.
         ARCH_GET_XCOMP_SUPP..=ARCH_XCOMP_LAST => Outcome::Return(errno(libc::EINVAL)),
+        // Tags would be ignored in the host's addresses and not in the guest's: as on a processor
+        // without them.
+        ARCH_ENABLE_TAGGED_ADDR => Outcome::Return(errno(libc::ENODEV)),
+        ARCH_GET_MAX_TAG_BITS => match guest_memory::write(addr, &0u64) {
+            Ok(()) => Outcome::Return(0),
+            Err(_) => Outcome::Return(errno(libc::EFAULT)),
+        },
         // A shadow stack would be the host thread's: as on a processor without them.
         ARCH_SHSTK_ENABLE..=ARCH_SHSTK_STATUS => Outcome::Return(errno(libc::EOPNOTSUPP)),
         _ => thread.relay(call),
@@ -85,6 +95,23 @@ pub(super) fn seccomp(_: &mut GuestThread, _: &Call) -> Outcome {
 pub(super) fn no_segments(_: &mut GuestThread, _: &Call) -> Outcome {
     Outcome::Return(errno(libc::ENOSYS))
 }
+
+/// memfd_secret(2): KVM cannot reach such memory.
+pub(super) fn no_secret_memory(_: &mut GuestThread, _: &Call) -> Outcome {
+    Outcome::Return(errno(libc::ENOSYS))
+}
+
+/// userfaultfd(2): faults of the guest are KVM's, which a descriptor for faults of user code alone
+/// never reports.
+pub(super) fn userfaultfd(thread: &mut GuestThread, call: &Call) -> Outcome {
+    if call.args[0] & UFFD_USER_MODE_ONLY != 0 {
+        return Outcome::Return(errno(libc::EINVAL));
+    }
+    thread.relay(call)
+}
+
+/// linux/userfaultfd.h; a kernel before 5.11 does not know it.
+const UFFD_USER_MODE_ONLY: u64 = 1;
 
 /// iopl, ioperm: ports of the machine cannot be reached from the VM.
 pub(super) fn no_ports(_: &mut GuestThread, _: &Call) -> Outcome {

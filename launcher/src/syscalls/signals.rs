@@ -13,6 +13,11 @@ use crate::process::thread::GuestThread;
 /// Bytes of the kernel's sigset_t.
 const MASK_BYTES: u64 = 8;
 
+/// io_pgetevents(2), which libc does not name on this processor.
+const IO_PGETEVENTS: libc::c_long = 333;
+/// The signal mask is behind a struct (linux/io_uring.h).
+const IORING_ENTER_EXT_ARG: u64 = 1 << 3;
+
 /// rt_sigaction(2).
 pub(super) fn rt_sigaction(thread: &mut GuestThread, call: &Call) -> Outcome {
     Outcome::from_result(set_action(thread, call))
@@ -104,4 +109,28 @@ pub(super) fn sigaltstack(thread: &mut GuestThread, call: &Call) -> Outcome {
         return Outcome::Return(errno(libc::EFAULT));
     }
     Outcome::Return(0)
+}
+
+/// The mask that `call`, one of those that wait with a mask of their own, blocks meanwhile.
+pub(crate) fn mask_while_waiting(call: &Call) -> Option<u64> {
+    let [.., enter_flags, _, _] = call.args;
+    let (addr, is_in_struct) = match call.nr as u32 as libc::c_long {
+        libc::SYS_rt_sigsuspend => (call.args[0], false),
+        libc::SYS_ppoll => (call.args[3], false),
+        libc::SYS_epoll_pwait | libc::SYS_epoll_pwait2 => (call.args[4], false),
+        // A struct whose first member points to the mask.
+        libc::SYS_pselect6 | IO_PGETEVENTS => (call.args[5], true),
+        libc::SYS_io_uring_enter => (call.args[4], enter_flags & IORING_ENTER_EXT_ARG != 0),
+        _ => return None,
+    };
+    let read = |addr| {
+        (addr != 0)
+            .then(|| guest_memory::read::<u64>(addr).ok())
+            .flatten()
+    };
+    if is_in_struct {
+        read(read(addr)?)
+    } else {
+        read(addr)
+    }
 }

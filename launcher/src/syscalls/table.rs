@@ -73,6 +73,8 @@ const fn build() -> [Handling; HIGHEST] {
         (libc::SYS_iopl, Emulated(own_state::no_ports)),
         (libc::SYS_ioperm, Emulated(own_state::no_ports)),
         (libc::SYS_pkey_alloc, Emulated(own_state::pkey_alloc)),
+        (MEMFD_SECRET, Emulated(own_state::no_secret_memory)),
+        (libc::SYS_userfaultfd, Emulated(own_state::userfaultfd)),
         (MAP_SHADOW_STACK, Emulated(own_state::no_shadow_stack)),
         // What a process sees of itself.
         (libc::SYS_readlink, Emulated(proc_self::readlink)),
@@ -93,6 +95,9 @@ const fn build() -> [Handling; HIGHEST] {
     }
     table
 }
+
+/// memfd_secret(2), which libc has for other processors only.
+const MEMFD_SECRET: libc::c_long = 447;
 
 /// map_shadow_stack(2), which libc does not name yet.
 const MAP_SHADOW_STACK: libc::c_long = 453;

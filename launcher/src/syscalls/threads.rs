@@ -4,8 +4,10 @@ use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 use super::unsupported;
 use super::{Outcome, check, errno};
+use crate::guest::layout::USER_END;
 use crate::host::guest_memory;
 use crate::host::relay::{self, Call};
+use crate::host::signals as host;
 use crate::process::lifecycle;
 use crate::process::thread::{self, Birth, GuestThread};
 
@@ -40,7 +42,12 @@ pub(super) fn clone(thread: &mut GuestThread, call: &Call) -> Outcome {
     let [flags, stack, parent_tid, child_tid, tls, _] = call.args;
     let args = CloneArgs {
         flags: flags & !0xff,
-        exit_signal: flags & 0xff,
+        // Of no meaning to a thread, but no error either.
+        exit_signal: if has(flags, libc::CLONE_THREAD) {
+            0
+        } else {
+            flags & 0xff
+        },
         stack,
         parent_tid,
         // clone(2) returns a pidfd where it would store the parent's copy of the id.
@@ -101,6 +108,9 @@ fn check_flags(args: &CloneArgs) -> Result<(), i32> {
     if args.flags & THREAD != THREAD || args.exit_signal != 0 || has(args.flags, namespaces) {
         return Err(libc::EINVAL);
     }
+    if has(args.flags, libc::CLONE_SETTLS) && args.tls >= USER_END {
+        return Err(libc::EPERM);
+    }
     // A chosen thread id cannot be had: the host's kernel gives the numbers.
     if args.set_tid_size != 0 {
         return Err(libc::EPERM);
@@ -146,10 +156,10 @@ fn prepare(tid: i32, args: &CloneArgs) -> Result<(), i32> {
         own_call(libc::SYS_unshare, [separate, 0, 0, 0, 0, 0])?;
     }
     if has(args.flags, libc::CLONE_PARENT_SETTID) {
-        guest_memory::write(args.parent_tid, &tid).map_err(|_| libc::EFAULT)?;
+        // As in the kernel, a wrong address is the program's own business, here and below.
+        let _ = guest_memory::write(args.parent_tid, &tid);
     }
     if has(args.flags, libc::CLONE_CHILD_SETTID) {
-        // As in the kernel, a wrong address is the child's own business.
         let _ = guest_memory::write(args.child_tid, &tid);
     }
     let clear = if has(args.flags, libc::CLONE_CHILD_CLEARTID) {
@@ -170,7 +180,13 @@ fn own_call(nr: libc::c_long, args: [u64; 6]) -> Result<u64, i32> {
 }
 
 /// exit(2): this thread only.
-pub(super) fn exit(_: &mut GuestThread, call: &Call) -> Outcome {
+pub(super) fn exit(thread: &mut GuestThread, call: &Call) -> Outcome {
+    // From here on the kernel gives the process's signals to other threads. One that this thread
+    // has taken already is its own to deliver.
+    host::set_mask(u64::MAX);
+    if thread.pending.is_noted() {
+        return Outcome::NotBegun;
+    }
     Outcome::Exit(call.args[0] as i32)
 }
 

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Outcome, errno};
+use crate::host::messages;
 use crate::host::relay::Call;
 use crate::process::thread::GuestThread;
 
@@ -11,7 +12,7 @@ static NAMED: AtomicU64 = AtomicU64::new(0);
 
 fn say_once(bit: u32, text: &str) {
     if NAMED.fetch_or(1 << bit, Ordering::Relaxed) & (1 << bit) == 0 {
-        eprintln!("vmmload: {text}");
+        messages::say(text);
     }
 }
 

@@ -9,8 +9,7 @@ use vmmload_consumer::{Consumer, Counter, End, MappingEntry, PROT_SHARED, Segmen
 
 use super::settle::Settler;
 use super::vcpu_log::{Take, VcpuLog};
-use crate::host::signals as host;
-use crate::host::threads;
+use crate::host::{clock, messages, signals as host, threads};
 use crate::kvm::dirty_ring::DirtyRing;
 use crate::process::mappings::Mapping;
 use crate::process::state::{Process, VcpuStats};
@@ -96,7 +95,7 @@ impl Tracker {
         if process.summary.is_some() {
             match Consumer::attach(std::process::id()) {
                 Ok(consumer) => look(&consumer),
-                Err(e) => eprintln!("vmmload: no summary: {e}"),
+                Err(e) => messages::say(&format!("no summary: {e}")),
             }
         }
         harvest.writer.unlink();
@@ -126,7 +125,7 @@ impl Harvest {
             self.publish_mappings(process);
         }
         self.epoch += 1;
-        self.writer.begin_epoch(self.epoch, now_ns());
+        self.writer.begin_epoch(self.epoch, clock::monotonic_ns());
     }
 
     fn publish_mappings(&mut self, process: &Process) {
@@ -174,16 +173,6 @@ fn entry(start: u64, end: u64, mapping: &Mapping) -> MappingEntry<'_> {
     }
 }
 
-fn now_ns() -> u64 {
-    let mut now = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: `now` is writable for the call.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
-    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
-}
-
 /// Moments an interval apart; those that were missed are left out.
 struct Ticks {
     interval_ns: u64,
@@ -197,12 +186,12 @@ impl Ticks {
             .max(1);
         Self {
             interval_ns,
-            next_ns: now_ns(),
+            next_ns: clock::monotonic_ns(),
         }
     }
 
     fn wait(&mut self) {
-        let now = now_ns();
+        let now = clock::monotonic_ns();
         let missed = now.saturating_sub(self.next_ns) / self.interval_ns;
         self.next_ns = self
             .next_ns

@@ -9,6 +9,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::host::clock;
 use crate::kvm::dirty_ring::{DirtyPage, DirtyRing};
 use crate::process::state::VcpuStats;
 
@@ -81,16 +82,7 @@ impl VcpuLog {
     }
 }
 
-/// Processor time of the vCPU's thread, in nanoseconds; 0 if it has none.
+/// Processor time of the vCPU's thread, in nanoseconds; the caller's if it has none.
 fn thread_time(stats: &VcpuStats) -> u64 {
-    let thread = stats.thread.load(Ordering::Relaxed);
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // The clock of one thread, as the kernel encodes it: MAKE_THREAD_CPUCLOCK(tid, CPUCLOCK_SCHED).
-    let clock = (!thread << 3) | 6;
-    // SAFETY: `time` is writable for the call.
-    unsafe { libc::clock_gettime(clock, &mut time) };
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+    clock::thread_ns(stats.thread.load(Ordering::Relaxed))
 }

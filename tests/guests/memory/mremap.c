@@ -119,6 +119,23 @@ static void grows_step_by_step(void)
     }
 }
 
+static void refused_requests_change_nothing(void)
+{
+    char *memory = filled(4);
+    CHECK_ERROR(syscall(SYS_mremap, memory, 4 * PAGE, PAGE, 0x80, 0), EINVAL);
+    has_pages(memory, 0, 4);
+    CHECK_ERROR(syscall(SYS_mremap, -PAGE, 0, PAGE, MREMAP_MAYMOVE, 0), EFAULT);
+}
+
+static void shrinks_over_a_hole(void)
+{
+    char *memory = filled(6);
+    CHECK(munmap(memory + 2 * PAGE, 2 * PAGE) == 0);
+    CHECK(mremap(memory, 6 * PAGE, PAGE, 0) == memory);
+    has_pages(memory, 0, 1);
+    CHECK(!is_mapped(memory + PAGE) && !is_mapped(memory + 4 * PAGE));
+}
+
 int main(void)
 {
     grows_in_place_where_there_is_room();
@@ -129,5 +146,7 @@ int main(void)
     keeps_rights_and_file();
     wrong_requests_are_refused();
     grows_step_by_step();
+    refused_requests_change_nothing();
+    shrinks_over_a_hole();
     puts("ok");
 }

@@ -22,6 +22,25 @@ static void comes_from_here(int code)
     count = 0;
 }
 
+/* What a crash handler does to pass a fault on: queue it again, as the kernel had described it. */
+static void described_as_a_fault(void)
+{
+    siginfo_t fault = {.si_signo = SIGSEGV, .si_code = SEGV_ACCERR, .si_addr = (void *)0x1234};
+    CHECK(syscall(SYS_rt_tgsigqueueinfo, getpid(), gettid(), SIGSEGV, &fault) == 0);
+    LOOK_AGAIN();
+    CHECK(count == 1 && seen.si_code == SEGV_ACCERR && seen.si_addr == (void *)0x1234);
+    count = 0;
+}
+
+/* A flag that no kernel knows is not kept: SA_UNSUPPORTED of linux/signal.h. */
+static void unknown_flags_are_dropped(void)
+{
+    struct { void *handler; unsigned long flags; void *restorer; unsigned long mask; }
+        action = {SIG_IGN, 0x400 | SA_NODEFER, NULL, 0}, back;
+    CHECK(syscall(SYS_rt_sigaction, SIGUSR1, &action, NULL, 8) == 0);
+    CHECK(syscall(SYS_rt_sigaction, SIGUSR1, NULL, &back, 8) == 0 && back.flags == SA_NODEFER);
+}
+
 int main(void)
 {
     struct sigaction action = {.sa_sigaction = note, .sa_flags = SA_SIGINFO}, back;
@@ -42,6 +61,8 @@ int main(void)
     CHECK(seen.si_value.sival_ptr == &seen);
     CHECK(pthread_sigqueue(pthread_self(), SIGUSR2, value) == 0);
     comes_from_here(SI_QUEUE);
+    described_as_a_fault();
+    unknown_flags_are_dropped();
     CHECK_ERROR(sigaction(SIGKILL, &action, NULL), EINVAL);
     CHECK_ERROR(sigaction(65, &action, NULL), EINVAL);
     CHECK_ERROR(kill(getpid(), 99), EINVAL);

@@ -1,5 +1,8 @@
 /* Blocked signals wait; sigpending, sigsuspend, sigwait, sigtimedwait and signalfd see them; order is kept. */
 #include "check.h"
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/select.h>
 #include <sys/signalfd.h>
 
 static volatile sig_atomic_t count;
@@ -36,6 +39,38 @@ static void suspend_lets_in_what_is_blocked(void)
     CHECK(sigprocmask(SIG_BLOCK, &set, NULL) == 0 && raise(SIGUSR1) == 0 && count == 0);
     CHECK(sigsuspend(&none) == -1 && errno == EINTR && count == 1);
     CHECK(sigprocmask(SIG_BLOCK, NULL, &now) == 0 && sigismember(&now, SIGUSR1));
+}
+
+/* Each of these waits with no signal blocked: both handlers run before it returns, one within the other. */
+static int wait_with(int how, const sigset_t *mask)
+{
+    struct epoll_event event;
+    switch (how) {
+    case 0:
+        return sigsuspend(mask);
+    case 1:
+        return ppoll(NULL, 0, NULL, mask);
+    case 2:
+        return pselect(0, NULL, NULL, NULL, NULL, mask);
+    default:
+        return epoll_pwait(epoll_create1(EPOLL_CLOEXEC), &event, 1, -1, mask);
+    }
+}
+
+static void handlers_start_from_the_mask_of_the_call(void)
+{
+    sigset_t set = only(SIGUSR1), none, now;
+    sigemptyset(&none);
+    sigaddset(&set, SIGUSR2);
+    CHECK(sigprocmask(SIG_BLOCK, &set, NULL) == 0);
+    for (int how = 0; how < 4; how++) {
+        count = 0;
+        CHECK(raise(SIGUSR1) == 0 && raise(SIGUSR2) == 0 && count == 0);
+        CHECK_ERROR(wait_with(how, &none), EINTR);
+        CHECK(count == 2 && sigprocmask(SIG_BLOCK, NULL, &now) == 0);
+        CHECK(sigismember(&now, SIGUSR1) && sigismember(&now, SIGUSR2));
+    }
+    CHECK(sigprocmask(SIG_SETMASK, &none, NULL) == 0);
 }
 
 static void waiting_takes_the_signal_without_its_handler(void)
@@ -85,7 +120,7 @@ static void unblockable_signals_stay_unblocked(void)
 
 int main(void)
 {
-    int numbers[] = {SIGUSR1, SIGRTMIN, SIGRTMIN + 1, SIGRTMIN + 2};
+    int numbers[] = {SIGUSR1, SIGUSR2, SIGRTMIN, SIGRTMIN + 1, SIGRTMIN + 2};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         CHECK(signal(numbers[i], note) != SIG_ERR);
     blocked_signals_wait();
@@ -93,5 +128,6 @@ int main(void)
     waiting_takes_the_signal_without_its_handler();
     queued_signals_come_in_order();
     unblockable_signals_stay_unblocked();
+    handlers_start_from_the_mask_of_the_call();
     puts("ok");
 }

@@ -31,7 +31,8 @@ static void clone_clears_the_child_tid(void)
     for (long i = 1; i <= 50; i++) {
         int parent_tid = 0;
         volatile int child_tid = -1;
-        int flags = THREAD_FLAGS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID | CLONE_CHILD_SETTID;
+        /* The signal at the end means nothing for a thread, and is no error. */
+        int flags = SIGCHLD | THREAD_FLAGS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID | CLONE_CHILD_SETTID;
         int tid = clone(child, stack + STACK, flags, (void *)i, &parent_tid, NULL, &child_tid);
         CHECK(tid > 0 && parent_tid == tid);
         wait_until_cleared(&child_tid);
@@ -79,6 +80,17 @@ static void clone3_does_the_same(void)
     }
 }
 
+static void wrong_tid_addresses_are_no_error(void)
+{
+    char *stack = map_private(STACK, PROT_READ | PROT_WRITE);
+    void *nowhere = (void *)PAGE;
+    int flags = THREAD_FLAGS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID | CLONE_CHILD_SETTID;
+    seen = 0;
+    CHECK(clone(child, stack + STACK, flags, (void *)7, nowhere, NULL, nowhere) > 0);
+    while (seen != 7)
+        usleep(1000);
+}
+
 static void wrong_requests_are_refused(void)
 {
     struct clone_args arguments = {.flags = CLONE_THREAD};
@@ -86,12 +98,14 @@ static void wrong_requests_are_refused(void)
     CHECK_ERROR(syscall(SYS_clone3, &arguments, 8), EINVAL);
     CHECK_ERROR(syscall(SYS_clone, CLONE_THREAD | CLONE_VM, NULL, NULL, NULL, 0), EINVAL);
     CHECK_ERROR(syscall(SYS_clone3, NULL, sizeof arguments), EFAULT);
+    CHECK_ERROR(syscall(SYS_clone, THREAD_FLAGS | CLONE_SETTLS, NULL, NULL, NULL, 1UL << 63), EPERM);
 }
 
 int main(void)
 {
     clone_clears_the_child_tid();
     clone3_does_the_same();
+    wrong_tid_addresses_are_no_error();
     wrong_requests_are_refused();
     puts("ok");
 }

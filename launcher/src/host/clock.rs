@@ -1,0 +1,40 @@
+//! Clocks, read by system call: the program may unmap or move the vDSO, which libc would go through.
+
+use std::time::Duration;
+
+use super::relay;
+
+/// CLOCK_MONOTONIC in nanoseconds.
+pub(crate) fn monotonic_ns() -> u64 {
+    read_ns(libc::CLOCK_MONOTONIC)
+}
+
+/// Time since `start_ns`, which was read off the monotonic clock.
+pub(crate) fn since(start_ns: u64) -> Duration {
+    Duration::from_nanos(monotonic_ns().saturating_sub(start_ns))
+}
+
+/// Processor time of thread `tid` of this process in nanoseconds; 0 asks for the caller's.
+pub(crate) fn thread_ns(tid: i32) -> u64 {
+    // As the kernel encodes it: MAKE_THREAD_CPUCLOCK(tid, CPUCLOCK_SCHED).
+    read_ns((!tid << 3) | 6)
+}
+
+/// The processor that the calling thread runs on.
+pub(crate) fn processor() -> u32 {
+    let mut cpu = 0u32;
+    // SAFETY: `cpu` is writable for the call; the node is not asked for.
+    unsafe { relay::raw(libc::SYS_getcpu, [&raw mut cpu as u64, 0, 0, 0, 0, 0]) };
+    cpu
+}
+
+fn read_ns(clock: libc::clockid_t) -> u64 {
+    let mut now = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    let args = [clock as u64, &raw mut now as u64, 0, 0, 0, 0];
+    // SAFETY: `now` is writable for the call. For a clock that is gone it stays zero.
+    unsafe { relay::raw(libc::SYS_clock_gettime, args) };
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
