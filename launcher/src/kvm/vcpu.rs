@@ -11,10 +11,10 @@ use kvm_bindings::{
     kvm_device_attr, kvm_msr_entry, kvm_regs, kvm_sregs, kvm_xcr, kvm_xcrs, kvm_xsave,
 };
 use kvm_ioctls::{SyncReg, VcpuExit, VcpuFd};
-use vm_memory::{Address, GuestAddress};
+use vm_memory::Address;
 
 use super::dirty_ring::DirtyRing;
-use crate::guest::boot::{self, CpuFeatures};
+use crate::guest::boot::{self, CpuFeatures, VcpuPages};
 use crate::guest::layout::{self, PAGE, PORT_EXCEPTION, PORT_SYSCALL};
 use crate::guest::stubs::{self, ExceptionFrame};
 use crate::machine::Machine;
@@ -90,10 +90,20 @@ pub(crate) struct Vcpu {
     machine: &'static Machine,
     fd: VcpuFd,
     id: u32,
-    stack: GuestAddress,
+    pages: VcpuPages,
+    /// The processor that the guest is told it runs on; negative before the first entry.
+    cpu: i32,
     resume: Resume,
     /// As it was fetched for the last exception, or as a new thread starts.
     sregs: Option<Box<kvm_sregs>>,
+}
+
+fn msr(index: u32, data: u64) -> kvm_msr_entry {
+    kvm_msr_entry {
+        index,
+        data,
+        ..Default::default()
+    }
 }
 
 fn errno(e: kvm_ioctls::Error) -> io::Error {
@@ -114,12 +124,13 @@ impl Vcpu {
         // Not every KVM lists as supported all that its vCPUs then show.
         let shown = fd.get_cpuid2(KVM_MAX_CPUID_ENTRIES).map_err(errno)?;
         let cpu = machine.set_cpu(CpuFeatures::of(&shown, host_xcr0()));
-        let stack = boot::write_vcpu(&machine.vm, &machine.tables, id)?;
+        let pages = boot::write_vcpu(&machine.vm, &machine.tables, id)?;
         let mut vcpu = Self {
             machine,
             fd,
             id,
-            stack,
+            pages,
+            cpu: -1,
             resume: Resume::AsIs,
             sregs: None,
         };
@@ -155,26 +166,15 @@ impl Vcpu {
     }
 
     fn set_model_registers(&self) -> io::Result<()> {
-        let entry = |index, data| kvm_msr_entry {
-            index,
-            data,
-            ..Default::default()
-        };
         let lstar = self.machine.stub_page + stubs::SYSCALL_ENTRY;
         let needed = [
-            entry(MSR_STAR, boot::STAR),
-            entry(MSR_LSTAR, lstar),
-            entry(MSR_SYSCALL_MASK, boot::SYSCALL_MASK),
+            msr(MSR_STAR, boot::STAR),
+            msr(MSR_LSTAR, lstar),
+            msr(MSR_SYSCALL_MASK, boot::SYSCALL_MASK),
         ];
         let msrs = Msrs::from_entries(&needed).map_err(|_| io::ErrorKind::InvalidInput)?;
         if self.fd.set_msrs(&msrs).map_err(errno)? != needed.len() {
             return Err(io::Error::other("KVM refuses the system-call registers"));
-        }
-        // What RDPID and RDTSCP show; no harm where the processor has neither.
-        // SAFETY: sched_getcpu reads no memory of ours.
-        let cpu = unsafe { libc::sched_getcpu() };
-        if let Ok(msrs) = Msrs::from_entries(&[entry(MSR_TSC_AUX, cpu.max(0) as u64)]) {
-            let _ = self.fd.set_msrs(&msrs);
         }
         Ok(())
     }
@@ -192,6 +192,25 @@ impl Vcpu {
         // SAFETY: the descriptor is a vCPU's; `attr` and the offset that it points to are readable
         // for the call. kvm-ioctls has this request for other architectures only.
         unsafe { libc::ioctl(self.fd.as_raw_fd(), KVM_SET_DEVICE_ATTR, &raw const attr) };
+    }
+
+    /// Tells the guest on which processor it runs, if its thread has moved: the vDSO's getcpu asks
+    /// RDPID or a descriptor's limit, never the kernel.
+    fn show_cpu(&mut self) {
+        // SAFETY: sched_getcpu reads no memory of ours.
+        if self.cpu == unsafe { libc::sched_getcpu() } {
+            return;
+        }
+        let (mut cpu, mut node) = (0u32, 0u32);
+        // SAFETY: both numbers are writable for the call.
+        unsafe { libc::syscall(libc::SYS_getcpu, &raw mut cpu, &raw mut node, 0usize) };
+        self.cpu = cpu as i32;
+        let shown = boot::cpu_node(cpu, node);
+        boot::write_cpu_node(&self.machine.tables, self.pages.gdt, shown);
+        // No harm where the processor has neither RDPID nor RDTSCP.
+        if let Ok(msrs) = Msrs::from_entries(&[msr(MSR_TSC_AUX, shown.into())]) {
+            let _ = self.fd.set_msrs(&msrs);
+        }
     }
 
     /// The vCPU's number.
@@ -291,6 +310,7 @@ impl Vcpu {
 
     /// Runs the guest until something must be done for it.
     pub(crate) fn run(&mut self) -> Exit {
+        self.show_cpu();
         if let Err(e) = self.store_registers() {
             return Exit::Broken(format!("the segment registers cannot be set: {e}"));
         }
@@ -413,7 +433,7 @@ impl Vcpu {
             return None;
         }
         let word = |i: u64| {
-            let gpa = self.stack.unchecked_add(offset + 8 * i);
+            let gpa = self.pages.stack.unchecked_add(offset + 8 * i);
             self.machine
                 .tables
                 .arena()
