@@ -16,6 +16,7 @@ const UNSAFE: &[&str] = &[
     "launcher/src/host/descriptors.rs",
     "launcher/src/host/guest_memory.rs",
     "launcher/src/host/process_view.rs",
+    "launcher/src/host/processor.rs",
     "launcher/src/host/relay.rs",
     "launcher/src/host/signals.rs",
     "launcher/src/host/threads.rs",

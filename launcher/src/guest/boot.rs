@@ -1,12 +1,14 @@
 //! Descriptor tables, task state segments and the registers that a vCPU starts with.
 
 use std::io;
+use std::sync::atomic::Ordering;
 
 use kvm_bindings::{CpuId, kvm_cpuid_entry2, kvm_segment, kvm_sregs};
 use vm_memory::{Address, GuestAddress};
 
 use super::layout::{
-    self, EXCEPTION_STUBS, GDT, IDT, KERNEL_CS, PAGE, TSS_SELECTOR, USER_CS, USER_DS, USER32_CS,
+    self, CPUNODE_SEGMENT, EXCEPTION_STUBS, GDT_BYTES, GDT_OFFSET, IDT, KERNEL_CS, PAGE,
+    TSS_SELECTOR, USER_CS, USER_DS, USER32_CS,
 };
 use super::page_tables::PageTables;
 use super::stubs;
@@ -175,7 +177,7 @@ pub(crate) fn sregs(reset: kvm_sregs, id: u32, root: GuestAddress, cpu: CpuFeatu
         0
     };
     s.cr4 |= if cpu.fsgsbase { CR4_FSGSBASE } else { 0 };
-    (s.gdt.base, s.gdt.limit) = (GDT, PAGE as u16 - 1);
+    (s.gdt.base, s.gdt.limit) = (layout::gdt(id), GDT_BYTES - 1);
     (s.idt.base, s.idt.limit) = (IDT, PAGE as u16 - 1);
     s
 }
@@ -186,19 +188,6 @@ pub(crate) fn sregs(reset: kvm_sregs, id: u32, root: GuestAddress, cpu: CpuFeatu
 /// What growing the page tables says.
 pub(crate) fn write_shared(vm: &Vm, tables: &PageTables, stub_page: u64) -> io::Result<()> {
     let arena = tables.arena();
-    let gdt = tables.map_system(vm, GDT, false)?;
-    for (selector, descriptor) in [
-        (KERNEL_CS, 0x00af_9b00_0000_ffff_u64),
-        (KERNEL_CS + 8, 0x00cf_9300_0000_ffff),
-        (USER32_CS & !7, 0x00cf_fb00_0000_ffff),
-        (USER_DS & !7, 0x00cf_f300_0000_ffff),
-        (USER_CS & !7, 0x00af_fb00_0000_ffff),
-    ] {
-        arena.write(
-            gdt.unchecked_add(selector.into()),
-            &descriptor.to_le_bytes(),
-        );
-    }
     let idt = tables.map_system(vm, IDT, false)?;
     let code = tables.map_system(vm, EXCEPTION_STUBS, false)?;
     for vector in 0..32u8 {
@@ -225,11 +214,21 @@ fn interrupt_gate(target: u64, user: bool) -> [u8; 16] {
     gate
 }
 
-/// Makes vCPU `id`'s task state segment and ring-0 stack; returns the frame of the stack page.
+/// Where a vCPU's own pages lie.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct VcpuPages {
+    /// The ring-0 stack.
+    pub stack: GuestAddress,
+    /// The global descriptor table.
+    pub gdt: GuestAddress,
+}
+
+/// Makes vCPU `id`'s task state segment, descriptor table and ring-0 stack.
 ///
 /// # Errors
 /// What growing the page tables says.
-pub(crate) fn write_vcpu(vm: &Vm, tables: &PageTables, id: u32) -> io::Result<GuestAddress> {
+pub(crate) fn write_vcpu(vm: &Vm, tables: &PageTables, id: u32) -> io::Result<VcpuPages> {
+    let arena = tables.arena();
     let frame = tables.map_system(vm, layout::tss(id), false)?;
     let mut tss = [0u8; TSS_LIMIT + 4];
     tss[4..12].copy_from_slice(&(layout::stack_page(id) + PAGE).to_le_bytes()); // RSP0
@@ -237,6 +236,38 @@ pub(crate) fn write_vcpu(vm: &Vm, tables: &PageTables, id: u32) -> io::Result<Gu
     let bitmap = &mut tss[TSS_BYTES..];
     bitmap.fill(0xff);
     bitmap[usize::from(layout::PORT_SYSCALL / 8)] &= !(1 << (layout::PORT_SYSCALL % 8));
-    tables.arena().write(frame, &tss);
-    tables.map_system(vm, layout::stack_page(id), false)
+    arena.write(frame, &tss);
+    let gdt = frame.unchecked_add(GDT_OFFSET);
+    for (selector, descriptor) in [
+        (KERNEL_CS, 0x00af_9b00_0000_ffff_u64),
+        (KERNEL_CS + 8, 0x00cf_9300_0000_ffff),
+        (USER32_CS & !7, 0x00cf_fb00_0000_ffff),
+        (USER_DS & !7, 0x00cf_f300_0000_ffff),
+        (USER_CS & !7, 0x00af_fb00_0000_ffff),
+    ] {
+        arena.write(
+            gdt.unchecked_add(selector.into()),
+            &descriptor.to_le_bytes(),
+        );
+    }
+    let stack = tables.map_system(vm, layout::stack_page(id), false)?;
+    Ok(VcpuPages { stack, gdt })
+}
+
+/// What RDPID shows on processor `cpu` of memory node `node`: vdso_encode_cpunode of
+/// arch/x86/include/asm/segment.h.
+pub(crate) fn cpu_node(cpu: u32, node: u32) -> u32 {
+    (node << 12) | (cpu & 0xfff)
+}
+
+/// Writes the same where LSL shows it: into the limit of a descriptor of the table at `gdt`.
+pub(crate) fn write_cpu_node(tables: &PageTables, gdt: GuestAddress, cpu_node: u32) {
+    let limit = u64::from(cpu_node);
+    // Present, ring 3, read-only data, as setup_getcpu of arch/x86/kernel/cpu/common.c has it.
+    let descriptor = 0x0040_f500_0000_0000 | (limit & 0xffff) | ((limit & 0xf_0000) << 32);
+    let place = gdt.unchecked_add((CPUNODE_SEGMENT & !7).into());
+    tables
+        .arena()
+        .word(place)
+        .store(descriptor, Ordering::Relaxed);
 }

@@ -6,10 +6,9 @@
 //!   ...              addresses as on the     4 GiB      chunk slots, in order of first use:
 //! 2^47               host, and one stub        ...      gpa = slot base + (va - chunk base)
 //!                    page the host reserved
-//! SYSTEM             GDT                     (all of it in the arena, supervisor only)
-//!   + 0x1000         IDT
-//!   + 0x2000         exception stubs
-//!   + 0x10_0000      per vCPU: TSS, guard, stack, guard
+//! SYSTEM             IDT                     (all of it in the arena, supervisor only)
+//!   + 0x1000         exception stubs
+//!   + 0x10_0000      per vCPU: TSS and GDT, guard, stack, guard
 //! ```
 
 use vm_memory::GuestAddress;
@@ -36,20 +35,27 @@ pub(crate) const CHUNKS_BASE: GuestAddress = GuestAddress(1 << 32);
 
 /// Guest-virtual base of the system pages, supervisor only, in the half that programs cannot use.
 pub(crate) const SYSTEM: u64 = 0xffff_8000_0000_0000;
-/// Global descriptor table.
-pub(crate) const GDT: u64 = SYSTEM;
 /// Interrupt descriptor table.
-pub(crate) const IDT: u64 = SYSTEM + 0x1000;
+pub(crate) const IDT: u64 = SYSTEM;
 /// Exception stubs, one for each vector.
-pub(crate) const EXCEPTION_STUBS: u64 = SYSTEM + 0x2000;
+pub(crate) const EXCEPTION_STUBS: u64 = SYSTEM + 0x1000;
 /// First vCPU's own pages.
 pub(crate) const VCPU_PAGES: u64 = SYSTEM + 0x10_0000;
-/// Distance from one vCPU's pages to the next: TSS, guard, stack, guard.
+/// Distance from one vCPU's pages to the next: TSS and GDT, guard, stack, guard.
 pub(crate) const VCPU_STRIDE: u64 = 4 * PAGE;
 
 /// Guest-virtual address of vCPU `id`'s task state segment.
 pub(crate) const fn tss(id: u32) -> u64 {
     VCPU_PAGES + id as u64 * VCPU_STRIDE
+}
+
+/// Offset of the global descriptor table in the page of the task state segment. Each vCPU has its
+/// own, because one of its descriptors says on which processor the vCPU runs.
+pub(crate) const GDT_OFFSET: u64 = 0x800;
+
+/// Guest-virtual address of vCPU `id`'s global descriptor table.
+pub(crate) const fn gdt(id: u32) -> u64 {
+    tss(id) + GDT_OFFSET
 }
 
 /// Guest-virtual address of the page that holds vCPU `id`'s ring-0 stack.
@@ -58,7 +64,7 @@ pub(crate) const fn stack_page(id: u32) -> u64 {
 }
 
 /// Selectors as Linux has them, since a program may look: `__KERNEL_CS`, `__KERNEL_DS`,
-/// `__USER32_CS`, `__USER_DS`, `__USER_CS` of arch/x86/include/asm/segment.h.
+/// `__USER32_CS`, `__USER_DS`, `__USER_CS`, `__CPUNODE_SEG` of arch/x86/include/asm/segment.h.
 pub(crate) const KERNEL_CS: u16 = 0x10;
 /// See [`KERNEL_CS`].
 pub(crate) const USER32_CS: u16 = 0x23;
@@ -66,6 +72,10 @@ pub(crate) const USER32_CS: u16 = 0x23;
 pub(crate) const USER_DS: u16 = 0x2b;
 /// See [`KERNEL_CS`].
 pub(crate) const USER_CS: u16 = 0x33;
+/// The vDSO's getcpu reads this descriptor's limit where the processor has no RDPID.
+pub(crate) const CPUNODE_SEGMENT: u16 = 0x7b;
+/// Bytes of the global descriptor table: up to the last of these.
+pub(crate) const GDT_BYTES: u16 = (CPUNODE_SEGMENT | 7) + 1;
 /// Task register: of no meaning but that it must not be null.
 pub(crate) const TSS_SELECTOR: u16 = 0x40;
 

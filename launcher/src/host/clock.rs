@@ -20,14 +20,6 @@ pub(crate) fn thread_ns(tid: i32) -> u64 {
     read_ns((!tid << 3) | 6)
 }
 
-/// The processor that the calling thread runs on.
-pub(crate) fn processor() -> u32 {
-    let mut cpu = 0u32;
-    // SAFETY: `cpu` is writable for the call; the node is not asked for.
-    unsafe { relay::raw(libc::SYS_getcpu, [&raw mut cpu as u64, 0, 0, 0, 0, 0]) };
-    cpu
-}
-
 fn read_ns(clock: libc::clockid_t) -> u64 {
     let mut now = libc::timespec {
         tv_sec: 0,

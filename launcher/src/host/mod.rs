@@ -5,6 +5,7 @@ pub(crate) mod descriptors;
 pub(crate) mod guest_memory;
 pub(crate) mod messages;
 pub(crate) mod process_view;
+pub(crate) mod processor;
 pub(crate) mod relay;
 pub(crate) mod signals;
 pub(crate) mod threads;

@@ -58,7 +58,6 @@ const REQUIRED: &[(&str, u32, &str)] = &[
     ("KVM_CAP_USER_MEMORY", kb::KVM_CAP_USER_MEMORY, "2.6.25"),
     ("KVM_CAP_SYNC_REGS", kb::KVM_CAP_SYNC_REGS, "4.17"),
     ("KVM_CAP_IMMEDIATE_EXIT", kb::KVM_CAP_IMMEDIATE_EXIT, "4.11"),
-    ("KVM_CAP_XCRS", kb::KVM_CAP_XCRS, "2.6.36"),
     ("KVM_CAP_XSAVE", kb::KVM_CAP_XSAVE, "2.6.36"),
 ];
 

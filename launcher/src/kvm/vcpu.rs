@@ -11,13 +11,13 @@ use kvm_bindings::{
     kvm_device_attr, kvm_msr_entry, kvm_regs, kvm_sregs, kvm_xcr, kvm_xcrs, kvm_xsave,
 };
 use kvm_ioctls::{SyncReg, VcpuExit, VcpuFd};
-use vm_memory::{Address, GuestAddress};
+use vm_memory::Address;
 
 use super::dirty_ring::DirtyRing;
-use crate::guest::boot::{self, CpuFeatures};
+use crate::guest::boot::{self, CpuFeatures, VcpuPages};
 use crate::guest::layout::{self, PAGE, PORT_EXCEPTION, PORT_SYSCALL};
 use crate::guest::stubs::{self, ExceptionFrame};
-use crate::host::clock;
+use crate::host::processor;
 use crate::machine::Machine;
 
 /// `_IOW(KVMIO, 0xe1, struct kvm_device_attr)` of linux/kvm.h.
@@ -91,10 +91,20 @@ pub(crate) struct Vcpu {
     machine: &'static Machine,
     fd: VcpuFd,
     id: u32,
-    stack: GuestAddress,
+    pages: VcpuPages,
+    /// The processor that the guest is told it runs on; negative before the first entry.
+    cpu: i32,
     resume: Resume,
     /// As it was fetched for the last exception, or as a new thread starts.
     sregs: Option<Box<kvm_sregs>>,
+}
+
+fn msr(index: u32, data: u64) -> kvm_msr_entry {
+    kvm_msr_entry {
+        index,
+        data,
+        ..Default::default()
+    }
 }
 
 fn errno(e: kvm_ioctls::Error) -> io::Error {
@@ -114,13 +124,14 @@ impl Vcpu {
         fd.set_cpuid2(machine.vm.cpuid()).map_err(errno)?;
         // Not every KVM lists as supported all that its vCPUs then show.
         let shown = fd.get_cpuid2(KVM_MAX_CPUID_ENTRIES).map_err(errno)?;
-        let cpu = machine.set_cpu(CpuFeatures::of(&shown, host_xcr0()));
-        let stack = boot::write_vcpu(&machine.vm, &machine.tables, id)?;
+        let cpu = machine.set_cpu(CpuFeatures::of(&shown, processor::host_xcr0()));
+        let pages = boot::write_vcpu(&machine.vm, &machine.tables, id)?;
         let mut vcpu = Self {
             machine,
             fd,
             id,
-            stack,
+            pages,
+            cpu: -1,
             resume: Resume::AsIs,
             sregs: None,
         };
@@ -156,24 +167,15 @@ impl Vcpu {
     }
 
     fn set_model_registers(&self) -> io::Result<()> {
-        let entry = |index, data| kvm_msr_entry {
-            index,
-            data,
-            ..Default::default()
-        };
         let lstar = self.machine.stub_page + stubs::SYSCALL_ENTRY;
         let needed = [
-            entry(MSR_STAR, boot::STAR),
-            entry(MSR_LSTAR, lstar),
-            entry(MSR_SYSCALL_MASK, boot::SYSCALL_MASK),
+            msr(MSR_STAR, boot::STAR),
+            msr(MSR_LSTAR, lstar),
+            msr(MSR_SYSCALL_MASK, boot::SYSCALL_MASK),
         ];
         let msrs = Msrs::from_entries(&needed).map_err(|_| io::ErrorKind::InvalidInput)?;
         if self.fd.set_msrs(&msrs).map_err(errno)? != needed.len() {
             return Err(io::Error::other("KVM refuses the system-call registers"));
-        }
-        // What RDPID and RDTSCP show; no harm where the processor has neither.
-        if let Ok(msrs) = Msrs::from_entries(&[entry(MSR_TSC_AUX, clock::processor().into())]) {
-            let _ = self.fd.set_msrs(&msrs);
         }
         Ok(())
     }
@@ -191,6 +193,25 @@ impl Vcpu {
         // SAFETY: the descriptor is a vCPU's; `attr` and the offset that it points to are readable
         // for the call. kvm-ioctls has this request for other architectures only.
         unsafe { libc::ioctl(self.fd.as_raw_fd(), KVM_SET_DEVICE_ATTR, &raw const attr) };
+    }
+
+    /// Tells the guest on which processor it runs, if its thread has moved: the vDSO's getcpu asks
+    /// RDPID or a descriptor's limit, never the kernel.
+    fn show_cpu(&mut self) {
+        // SAFETY: sched_getcpu reads no memory of ours.
+        if self.cpu == unsafe { libc::sched_getcpu() } {
+            return;
+        }
+        let (mut cpu, mut node) = (0u32, 0u32);
+        // SAFETY: both numbers are writable for the call.
+        unsafe { libc::syscall(libc::SYS_getcpu, &raw mut cpu, &raw mut node, 0usize) };
+        self.cpu = cpu as i32;
+        let shown = boot::cpu_node(cpu, node);
+        boot::write_cpu_node(&self.machine.tables, self.pages.gdt, shown);
+        // No harm where the processor has neither RDPID nor RDTSCP.
+        if let Ok(msrs) = Msrs::from_entries(&[msr(MSR_TSC_AUX, shown.into())]) {
+            let _ = self.fd.set_msrs(&msrs);
+        }
     }
 
     /// The vCPU's number.
@@ -290,6 +311,7 @@ impl Vcpu {
 
     /// Runs the guest until something must be done for it.
     pub(crate) fn run(&mut self) -> Exit {
+        self.show_cpu();
         if let Err(e) = self.store_registers() {
             return Exit::Broken(format!("the segment registers cannot be set: {e}"));
         }
@@ -412,7 +434,7 @@ impl Vcpu {
             return None;
         }
         let word = |i: u64| {
-            let gpa = self.stack.unchecked_add(offset + 8 * i);
+            let gpa = self.pages.stack.unchecked_add(offset + 8 * i);
             self.machine
                 .tables
                 .arena()
@@ -473,19 +495,4 @@ impl AsRawFd for Vcpu {
     fn as_raw_fd(&self) -> std::os::fd::RawFd {
         self.fd.as_raw_fd()
     }
-}
-
-/// XCR0 of the host's processor, as its kernel set it.
-pub(crate) fn host_xcr0() -> u64 {
-    if !std::arch::is_x86_feature_detected!("xsave") {
-        return 3;
-    }
-    let (low, high): (u32, u32);
-    // SAFETY: the processor has XSAVE and the kernel has enabled it (the detection looks at
-    // OSXSAVE), so reading XCR0 is allowed in ring 3.
-    unsafe {
-        std::arch::asm!("xgetbv", in("ecx") 0, out("eax") low, out("edx") high,
-            options(nomem, nostack));
-    }
-    u64::from(low) | (u64::from(high) << 32)
 }
