@@ -256,10 +256,8 @@ pub(crate) fn start(
     let body = Box::new(move || {
         // SAFETY: gettid touches nothing.
         let tid = unsafe { libc::gettid() };
-        let thread = prepare(tid).and_then(|()| {
-            GuestThread::new(process, vcpu.into_idle(), &birth, false).map_err(errno)
-        });
-        match thread {
+        let attach = |()| GuestThread::new(process, vcpu.into_idle(), &birth, false);
+        match prepare(tid).and_then(|ready| attach(ready).map_err(errno)) {
             Ok(thread) => {
                 child.tell(tid);
                 drop(child);

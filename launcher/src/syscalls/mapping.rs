@@ -279,15 +279,12 @@ fn remap(memory: &Memory, call: &Call) -> Result<u64, i32> {
     if flags & !REMAP_FLAGS != 0 {
         return Err(libc::EINVAL);
     }
-    let (Some(old_len), Some(new_len)) = (page_up(old_len), page_up(new_len)) else {
+    let old_len = page_up(old_len).ok_or(libc::EINVAL)?;
+    let new_len = page_up(new_len).ok_or(libc::EINVAL)?;
+    let old_end = addr.checked_add(old_len).ok_or(libc::EINVAL)?;
+    if addr % PAGE != 0 || new_len == 0 {
         return Err(libc::EINVAL);
-    };
-    let Some(old_end) = addr
-        .checked_add(old_len)
-        .filter(|_| addr % PAGE == 0 && new_len > 0)
-    else {
-        return Err(libc::EINVAL);
-    };
+    }
     let request = Remap {
         old: addr..old_end,
         new_len,
