@@ -241,11 +241,14 @@ pub enum Counter {
     ThreadsStarted = 6,
     /// Virtual processors created.
     Vcpus = 7,
+    /// Ticks over which an epoch went on, so that tracking takes no more than a share of the
+    /// program's time.
+    StretchedTicks = 8,
 }
 
 impl Counter {
     /// Every counter, in the order of their slots.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::SyscallsRelayed,
         Self::SyscallsEmulated,
         Self::VmExits,
@@ -254,6 +257,7 @@ impl Counter {
         Self::Signals,
         Self::ThreadsStarted,
         Self::Vcpus,
+        Self::StretchedTicks,
     ];
 
     /// What reports call it.
@@ -267,6 +271,7 @@ impl Counter {
             Self::Signals => "signals",
             Self::ThreadsStarted => "threads started",
             Self::Vcpus => "vcpus",
+            Self::StretchedTicks => "stretched ticks",
         }
     }
 }

@@ -11,7 +11,7 @@ use vmmload_consumer::{CreateError, SegmentConfig, SegmentWriter, Track};
 
 use crate::cli::{self, RunConfig};
 use crate::entry::Inherited;
-use crate::host::{descriptors, signals as host};
+use crate::host::{clock, descriptors, signals as host};
 use crate::kvm::caps;
 use crate::kvm::vcpu::Vcpu;
 use crate::kvm::vm::CreateVmError;
@@ -94,6 +94,7 @@ fn start(config: RunConfig, inherited: &Inherited, mask: u64) -> Result<GuestThr
     let (mut vcpu, ring) = Vcpu::create(machine, 0).map_err(RunError::Vcpu)?;
     let entry = vcpu.probe_syscall_entry().map_err(RunError::Vcpu)?;
     let _ = machine.entry.set(entry);
+    let exit_ns = exit_time(&mut vcpu).map_err(RunError::Vcpu)?;
 
     let mut table = Mappings::default();
     insert_kernel_pages(&mut table);
@@ -117,7 +118,7 @@ fn start(config: RunConfig, inherited: &Inherited, mask: u64) -> Result<GuestThr
     memory.offer_all();
     show_as(&execfn, &stack.strings);
 
-    let tracker = tracker(&config, &argv).map_err(RunError::Segment)?;
+    let tracker = tracker(&config, &argv, exit_ns).map_err(RunError::Segment)?;
     let stats = Arc::new(VcpuStats::default());
     tracker.add_vcpu(0, ring, stats.clone());
     let executable = std::fs::canonicalize(&path).unwrap_or(path);
@@ -141,6 +142,18 @@ fn start(config: RunConfig, inherited: &Inherited, mask: u64) -> Result<GuestThr
     GuestThread::new(process, idle, &birth, true).map_err(RunError::Vcpu)
 }
 
+/// Nanoseconds of an exit to user space: the shorter of two probes after the first, which had to
+/// fault its pages in.
+fn exit_time(vcpu: &mut Vcpu) -> io::Result<u64> {
+    let mut shortest = u64::MAX;
+    for _ in 0..2 {
+        let start = clock::monotonic_ns();
+        vcpu.probe_syscall_entry()?;
+        shortest = shortest.min(clock::monotonic_ns() - start);
+    }
+    Ok(shortest)
+}
+
 fn open_summary(config: &RunConfig) -> Result<Option<File>, RunError> {
     let Some(target) = &config.summary else {
         return Ok(None);
@@ -149,7 +162,7 @@ fn open_summary(config: &RunConfig) -> Result<Option<File>, RunError> {
     Ok(Some(parked.into()))
 }
 
-fn tracker(config: &RunConfig, argv: &[CString]) -> Result<Tracker, CreateError> {
+fn tracker(config: &RunConfig, argv: &[CString], exit_ns: u64) -> Result<Tracker, CreateError> {
     let mut segment = SegmentConfig::new(std::process::id());
     segment.interval_ns = u64::try_from(config.interval.as_nanos()).unwrap_or(u64::MAX);
     segment.track = config.track;
@@ -162,7 +175,11 @@ fn tracker(config: &RunConfig, argv: &[CString]) -> Result<Tracker, CreateError>
         segment.heat_pages = SMALL_HEAT_PAGES;
     }
     let heat_pages = segment.heat_pages;
-    Ok(Tracker::new(SegmentWriter::create(&segment)?, heat_pages))
+    Ok(Tracker::new(
+        SegmentWriter::create(&segment)?,
+        heat_pages,
+        exit_ns,
+    ))
 }
 
 /// The pages that the kernel maps into every process: the program finds them through

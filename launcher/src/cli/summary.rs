@@ -146,7 +146,14 @@ impl Summary {
         writeln!(
             out,
             "  threads  {threads} started, on {vcpus} vCPUs; {signals} signals"
-        )
+        )?;
+        match count(Counter::StretchedTicks) {
+            0 => Ok(()),
+            ticks => writeln!(
+                out,
+                "  epochs   went on over {ticks} ticks, so that tracking took a third of the time at most"
+            ),
+        }
     }
 
     fn write_rows(&self, out: &mut Formatter<'_>) -> fmt::Result {

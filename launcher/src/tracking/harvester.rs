@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use vmmload_consumer::{Consumer, Counter, End, MappingEntry, PROT_SHARED, SegmentWriter};
 
+use super::pace::Pace;
 use super::settle::Settler;
 use super::vcpu_log::{Take, VcpuLog};
 use crate::host::{clock, messages, signals as host, threads};
@@ -25,18 +26,21 @@ struct Harvest {
     settler: Settler,
     logs: Vec<VcpuLog>,
     epoch: u32,
+    pace: Pace,
     /// Generation of the table of mappings that was published last.
     mappings: Option<u64>,
 }
 
 impl Tracker {
-    /// A tracker that publishes through `writer`, whose heat table has `heat_pages` pages.
-    pub(crate) fn new(writer: SegmentWriter, heat_pages: u32) -> Self {
+    /// A tracker that publishes through `writer`, whose heat table has `heat_pages` pages, for a KVM
+    /// whose exits take `exit_ns`.
+    pub(crate) fn new(writer: SegmentWriter, heat_pages: u32, exit_ns: u64) -> Self {
         let harvest = Harvest {
             writer,
             settler: Settler::new(heat_pages as usize),
             logs: Vec::new(),
             epoch: 0,
+            pace: Pace::new(exit_ns),
             mappings: None,
         };
         Self {
@@ -61,10 +65,12 @@ impl Tracker {
             settler,
             logs,
             epoch,
+            pace,
             ..
         } = &mut *harvest;
         let full = logs.iter_mut().filter(|log| log.id == id);
-        settler.drain(process.machine, full, Take::Happened, writer, *epoch);
+        let pages = settler.drain(process.machine, full, Take::Happened, writer, *epoch);
+        pace.armed(clock::monotonic_ns(), pages);
     }
 
     /// Starts the harvester's thread.
@@ -110,15 +116,26 @@ impl Harvest {
             settler,
             logs,
             epoch,
+            pace,
             ..
         } = self;
-        settler.drain(process.machine, logs.iter_mut(), take, writer, *epoch);
+        let pages = settler.drain(process.machine, logs.iter_mut(), take, writer, *epoch);
+        pace.armed(clock::monotonic_ns(), pages);
         self.publish_mappings(process);
         self.publish_counters(process);
     }
 
-    /// Ends the present epoch and begins the next.
+    /// Ends the present epoch and begins the next, unless it has to go on.
     fn next_epoch(&mut self, process: &Process) {
+        let mut idle = true;
+        for log in &mut self.logs {
+            idle &= log.is_idle();
+        }
+        if !self.pace.ends(clock::monotonic_ns(), idle) {
+            self.publish_mappings(process);
+            self.publish_counters(process);
+            return;
+        }
         if self.epoch > 0 {
             self.publish(process, Take::Happened);
         } else {
@@ -156,6 +173,7 @@ impl Harvest {
             (Counter::Signals, sum(|s| s.signals.get())),
             (Counter::ThreadsStarted, threads),
             (Counter::Vcpus, self.logs.len() as u64),
+            (Counter::StretchedTicks, self.pace.stretched()),
         ] {
             self.writer.set_counter(counter, value);
         }

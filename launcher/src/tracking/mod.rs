@@ -1,5 +1,6 @@
 //! The data path, from the dirty rings to shared memory, in reading order.
 
 pub(crate) mod harvester;
+pub(crate) mod pace;
 pub(crate) mod settle;
 pub(crate) mod vcpu_log;

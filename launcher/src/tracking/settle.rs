@@ -40,7 +40,8 @@ impl Settler {
         }
     }
 
-    /// Settles what may be taken of the logs; counts it in `epoch`, which is never 0.
+    /// Settles what may be taken of the logs; counts it in `epoch`, which is never 0. Returns how
+    /// many pages that were of one vCPU, at most.
     pub(super) fn drain<'a>(
         &mut self,
         machine: &Machine,
@@ -48,9 +49,12 @@ impl Settler {
         take: Take,
         writer: &mut SegmentWriter,
         epoch: u32,
-    ) {
+    ) -> u64 {
+        let mut most = 0;
         for log in logs {
+            let mut pages = 0;
             log.harvest(take, |page| {
+                pages += 1;
                 if let Some(va) = machine.chunks.va_of(page.slot, page.offset) {
                     self.batch.push(va);
                 }
@@ -58,8 +62,10 @@ impl Settler {
                     self.settle(machine, writer, epoch);
                 }
             });
+            most = most.max(pages);
         }
         self.settle(machine, writer, epoch);
+        most
     }
 
     fn settle(&mut self, machine: &Machine, writer: &mut SegmentWriter, epoch: u32) {

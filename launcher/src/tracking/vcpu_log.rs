@@ -30,6 +30,8 @@ pub(super) struct VcpuLog {
     /// Entries up to here were held back when the thread had used `held_ns`.
     held_until: u32,
     held_ns: u64,
+    /// Exits of the vCPU when [`VcpuLog::is_idle`] last looked.
+    exits: u64,
 }
 
 /// Which entries may be taken.
@@ -50,7 +52,15 @@ impl VcpuLog {
             ring,
             held_until: 0,
             held_ns: 0,
+            exits: 0,
         }
+    }
+
+    /// Whether the vCPU has been out of the guest since this was last asked.
+    pub(super) fn is_idle(&mut self) -> bool {
+        let exits = self.stats.exits.get();
+        let before = std::mem::replace(&mut self.exits, exits);
+        before == exits && !self.stats.in_guest.load(Ordering::Acquire)
     }
 
     /// Calls `f` with every page that may be taken, in order.
