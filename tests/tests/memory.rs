@@ -21,6 +21,7 @@ guest_tests! {
     madvise_forgets_or_keeps_as_asked: "memory/madvise";
     shared_segments_attach_detach_and_refuse: "memory/shared_segments";
     memory_files_map_resize_and_seal: "memory/memfd";
+    huge_pages_are_mapped_in_whole_or_refused: "memory/hugetlb";
     clock_pages_can_be_unmapped: "memory/without_vdso";
     pages_appear_and_go_with_the_end_of_the_file: "memory/file_end";
     residency_locking_and_syncing_tell_the_truth: "memory/residency";
