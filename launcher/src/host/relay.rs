@@ -156,6 +156,18 @@ pub(crate) unsafe fn raw(nr: libc::c_long, args: [u64; 6]) -> i64 {
     result
 }
 
+/// An answer of the kernel's as a result: the errors are -4095 to -1, all else is a value.
+///
+/// # Errors
+/// The error number.
+pub(crate) fn check(answer: i64) -> Result<u64, i32> {
+    if (-4095..0).contains(&answer) {
+        Err(-answer as i32)
+    } else {
+        Ok(answer as u64)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

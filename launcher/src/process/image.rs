@@ -313,10 +313,8 @@ fn map_fixed(range: &Range<u64>, prot: Prot, flags: u64, fd: u64, offset: u64) -
         offset,
     ];
     // SAFETY: callers map into a reservation of theirs only.
-    match unsafe { relay::raw(libc::SYS_mmap, args) } {
-        e if (-4095..0).contains(&e) => Err(io::Error::from_raw_os_error(-e as i32)),
-        _ => Ok(()),
-    }
+    let mapped = relay::check(unsafe { relay::raw(libc::SYS_mmap, args) });
+    mapped.map(drop).map_err(io::Error::from_raw_os_error)
 }
 
 /// A random number below `limit`, page-aligned; 0 where the personality forbids randomness.
@@ -352,10 +350,8 @@ fn place_program(len: u64) -> io::Result<u64> {
 pub(crate) fn place_anywhere(len: u64) -> io::Result<u64> {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
     // SAFETY: a fresh mapping at an address of the kernel's choice.
-    match unsafe { relay::raw(libc::SYS_mmap, [0, len, 0, flags as u64, u64::MAX, 0]) } {
-        e if (-4095..0).contains(&e) => Err(io::Error::from_raw_os_error(-e as i32)),
-        base => Ok(base as u64),
-    }
+    let base = unsafe { relay::raw(libc::SYS_mmap, [0, len, 0, flags as u64, u64::MAX, 0]) };
+    relay::check(base).map_err(io::Error::from_raw_os_error)
 }
 
 /// Loads `program` and its interpreter; their mappings go into `table`.

@@ -325,16 +325,14 @@ pub(crate) fn reserve(range: &Range<u64>) -> io::Result<()> {
         0,
     ];
     // SAFETY: NOREPLACE never touches an existing mapping.
-    let got = unsafe { relay::raw(libc::SYS_mmap, args) };
-    if got == range.start as i64 {
+    let got = relay::check(unsafe { relay::raw(libc::SYS_mmap, args) })
+        .map_err(io::Error::from_raw_os_error)?;
+    if got == range.start {
         return Ok(());
-    }
-    if (-4095..0).contains(&got) {
-        return Err(io::Error::from_raw_os_error(-got as i32));
     }
     // A kernel before 4.17 takes the address as a hint only.
     // SAFETY: the mapping at `got` was made just now, by this call.
-    unsafe { relay::raw(libc::SYS_munmap, [got as u64, args[1], 0, 0, 0, 0]) };
+    unsafe { relay::raw(libc::SYS_munmap, [got, args[1], 0, 0, 0, 0]) };
     Err(io::Error::from_raw_os_error(libc::EEXIST))
 }
 

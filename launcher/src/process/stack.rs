@@ -145,10 +145,9 @@ fn map(bytes: u64, executable: bool) -> io::Result<u64> {
     let exec = if executable { libc::PROT_EXEC } else { 0 };
     let prot = (libc::PROT_READ | libc::PROT_WRITE | exec) as u64;
     // SAFETY: the reservation was made just now and nothing else knows of it.
-    match unsafe { relay::raw(libc::SYS_mprotect, [base, bytes, prot, 0, 0, 0]) } {
-        0 => Ok(base),
-        e => Err(io::Error::from_raw_os_error(-e as i32)),
-    }
+    let done =
+        relay::check(unsafe { relay::raw(libc::SYS_mprotect, [base, bytes, prot, 0, 0, 0]) });
+    done.map(|_| base).map_err(io::Error::from_raw_os_error)
 }
 
 /// The soft limit of a resource; `u64::MAX` where there is none.

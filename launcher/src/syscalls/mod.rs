@@ -13,7 +13,7 @@ mod table;
 mod threads;
 mod unsupported;
 
-use crate::host::relay::Call;
+use crate::host::relay::{Call, check};
 use crate::process::thread::GuestThread;
 pub(crate) use signals::mask_while_waiting;
 use table::{Handling, lookup};
@@ -43,15 +43,6 @@ impl Outcome {
 /// An error number as the kernel returns it.
 fn errno(errno: i32) -> u64 {
     -i64::from(errno) as u64
-}
-
-/// The kernel's answer as a result.
-fn check(answer: i64) -> Result<u64, i32> {
-    if (-4095..0).contains(&answer) {
-        Err(-answer as i32)
-    } else {
-        Ok(answer as u64)
-    }
 }
 
 /// An emulated call: a function of number and arguments on its thread.

@@ -38,7 +38,7 @@ impl Pace {
         ends
     }
 
-    /// Notes that one vCPU's `pages` were armed again, `pages` at most for any of them.
+    /// Notes that pages were armed again just now, `pages` at most of any one vCPU.
     pub(super) fn armed(&mut self, now_ns: u64, pages: u64) {
         let faults_ns = pages.saturating_mul(self.fault_ns);
         self.due_ns = now_ns.saturating_add(faults_ns.saturating_mul(TIMES));
