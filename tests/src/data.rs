@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
-use crate::scratch;
+use crate::{needs, scratch};
 
 /// A small generator (xorshift64*): tests need variety, not randomness.
 #[derive(Debug, Clone)]
@@ -71,5 +71,6 @@ fn cached(name: &str, generate: impl FnOnce() -> Vec<u8>) -> PathBuf {
         std::fs::write(&unfinished, generate()).expect("the target directory takes test data");
         std::fs::rename(&unfinished, &path).expect("both names lie in one directory");
     }
+    needs::note(&path);
     path
 }

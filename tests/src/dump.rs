@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::{Session, vmmload};
+use crate::{Session, machine, vmmload};
 
 /// One line of the dump.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,7 +87,7 @@ impl Follower {
     #[track_caller]
     pub fn read_to_end(&mut self) -> &[Record] {
         let is_end = |record: &Record| matches!(record, Record::End { .. });
-        let ended = self.read_until(Duration::from_secs(60), |records| {
+        let ended = self.read_until(machine::patience(Duration::from_secs(60)), |records| {
             records.last().is_some_and(is_end)
         });
         assert!(

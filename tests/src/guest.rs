@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::{Program, packages, scratch};
+use crate::{Program, machine, needs, packages, scratch};
 
 /// How a guest is linked: each kind reaches the launcher's loader on another path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -81,8 +81,10 @@ impl Guest {
         let executable =
             scratch::cache("guests").join(self.file_name(&source, &sources.join("check.h")));
         if !executable.exists() {
+            machine::assert_can_install(&executable.display());
             self.compile(&source, &executable);
         }
+        needs::note(&executable);
         executable
     }
 

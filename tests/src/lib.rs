@@ -10,6 +10,7 @@ mod diff;
 pub mod dump;
 mod guest;
 pub mod machine;
+mod needs;
 mod outcome;
 pub mod packages;
 mod program;

@@ -2,9 +2,14 @@
 
 use std::fs::OpenOptions;
 use std::io::Write;
+use std::time::Duration;
 
 /// Set to `1` to run only the native half of every test: checks the guests and the programs.
 const NATIVE_ONLY: &str = "VMMLOAD_NATIVE_ONLY";
+/// How many times longer than elsewhere everything may take here, as in an emulator.
+const PATIENCE: &str = "VMMLOAD_PATIENCE";
+/// Names the emulated machine that the tests run in, where there is nothing but what was packed.
+const RIG: &str = "VMMLOAD_RIG";
 
 /// Whether programs can run inside vmmload here; if not, the reason is announced by [`skip`].
 #[must_use]
@@ -34,6 +39,36 @@ pub fn skip(why: &str) {
         "cannot run in CI: {why}"
     );
     announce(why);
+}
+
+/// A limit of time as it is on this machine.
+///
+/// # Panics
+/// When `VMMLOAD_PATIENCE` is set and no number.
+#[must_use]
+pub fn patience(limit: Duration) -> Duration {
+    let Ok(times) = std::env::var(PATIENCE) else {
+        return limit;
+    };
+    limit
+        * times
+            .parse()
+            .unwrap_or_else(|_| panic!("{PATIENCE}={times} is no whole number"))
+}
+
+/// The emulated machine that the tests run in, `amd` or `intel`; `None` on a real one.
+#[must_use]
+pub fn rig() -> Option<String> {
+    std::env::var(RIG).ok()
+}
+
+/// Fails where nothing can be added to the machine: `missing` should have been packed.
+pub(crate) fn assert_can_install(missing: &dyn std::fmt::Display) {
+    if let Some(rig) = rig() {
+        panic!(
+            "{missing} is not in the image of the {rig} rig, and nothing can be installed there"
+        );
+    }
 }
 
 /// Whether this process has the rights of root.

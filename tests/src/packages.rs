@@ -5,7 +5,7 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::process::Command;
 
-use crate::{machine, scratch};
+use crate::{machine, needs, scratch};
 
 /// Makes sure that the program at `path` exists, by installing Debian's `packages` where it does not.
 /// Gives the path back, so that tests always name programs by their full path.
@@ -15,18 +15,40 @@ use crate::{machine, scratch};
 #[must_use]
 pub fn program(path: &'static str, packages: &str) -> &'static str {
     if !Path::new(path).exists() {
-        let _lock = lock();
-        // Another test process may have installed it while this one waited for the lock.
-        if !Path::new(path).exists() {
-            install(packages);
-        }
-        assert!(
-            Path::new(path).exists(),
-            "{path} is not there after {}",
-            by_hand(packages)
-        );
+        machine::assert_can_install(&path);
     }
+    if let Err(message) = ensure(path, packages) {
+        panic!("{message}");
+    }
+    needs::note(Path::new(path));
     path
+}
+
+/// Makes sure that `path` exists, by installing Debian's `packages`, names separated by blanks, where it
+/// does not.
+///
+/// # Errors
+/// What is missing, why it could not be installed, and the command to run by hand.
+pub fn ensure(path: &str, packages: &str) -> Result<(), String> {
+    let there = || Path::new(path).exists();
+    if there() {
+        return Ok(());
+    }
+    let _lock = lock();
+    // Another test process may have installed it while this one waited for the lock.
+    if there() {
+        return Ok(());
+    }
+    let installed = install(packages);
+    let why = match installed {
+        Ok(()) if there() => return Ok(()),
+        Ok(()) => "the packages do not bring it".to_owned(),
+        Err(why) => why,
+    };
+    Err(format!(
+        "{path} is missing: {why}. Install it by hand: apt-get update && apt-get install -y \
+         --no-install-recommends {packages}"
+    ))
 }
 
 /// The C compiler.
@@ -47,6 +69,26 @@ pub fn python() -> &'static str {
     program("/usr/bin/python3", "python3")
 }
 
+/// Debian's own Python, for a program that imports these modules, separated by commas.
+///
+/// # Panics
+/// Like [`program`].
+#[must_use]
+pub fn python_importing(modules: &str) -> &'static str {
+    let python = python();
+    if needs::listing() {
+        let script = format!(
+            "import {modules}, sys\nfor m in list(sys.modules.values()):\n \
+             for a in '__file__', '__cached__':\n  p = getattr(m, a, None)\n  if p: print(p)"
+        );
+        let output = Command::new(python).args(["-c", &script]).output();
+        let output = output.unwrap_or_else(|cause| panic!("{python}: {cause}"));
+        let files = String::from_utf8_lossy(&output.stdout);
+        files.lines().for_each(|file| needs::note(Path::new(file)));
+    }
+    python
+}
+
 /// A busybox that needs no shared library.
 ///
 /// # Panics
@@ -56,28 +98,17 @@ pub fn busybox() -> &'static str {
     program("/bin/busybox", "busybox-static")
 }
 
-fn install(packages: &str) {
-    assert!(
-        machine::is_root(),
-        "not root, so install by hand: {}",
-        by_hand(packages)
-    );
-    let fetched = apt(&["update", "-qq"]);
+fn install(packages: &str) -> Result<(), String> {
+    if !machine::is_root() {
+        return Err("only root may install it".to_owned());
+    }
+    apt(&["update", "-qq"])?;
     let names = packages.split(' ');
     let arguments: Vec<&str> = ["install", "-y", "-qq", "--no-install-recommends"]
         .into_iter()
         .chain(names)
         .collect();
-    if let Err(messages) = fetched.and_then(|()| apt(&arguments)) {
-        panic!(
-            "cannot install; try by hand: {}\n{messages}",
-            by_hand(packages)
-        );
-    }
-}
-
-fn by_hand(packages: &str) -> String {
-    format!("apt-get update && apt-get install -y --no-install-recommends {packages}")
+    apt(&arguments)
 }
 
 fn apt(arguments: &[&str]) -> Result<(), String> {

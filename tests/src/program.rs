@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::diff::difference;
 use crate::outcome::tail;
-use crate::{Guest, Link, Outcome, machine, vmmload};
+use crate::{Guest, Link, Outcome, machine, needs, vmmload};
 
 /// A command line with its surroundings.
 #[derive(Debug, Clone)]
@@ -233,6 +233,10 @@ impl Program {
 
     #[track_caller]
     fn execute(&self, mut command: Command) -> Outcome {
+        if needs::listing() {
+            return needs::nothing_done();
+        }
+        let limit = machine::patience(self.limit);
         command
             .stdin(self.stdin_handle())
             .stdout(Stdio::piped())
@@ -244,7 +248,7 @@ impl Program {
         self.feed(&mut child);
         let stdout = collect(child.stdout.take().expect("piped above"));
         let stderr = collect(child.stderr.take().expect("piped above"));
-        let ended = wait(&mut child, self.limit);
+        let ended = wait(&mut child, limit);
         let doing = ended.is_none().then(|| doing(child.id()));
         if ended.is_none() {
             kill_group(child.id());
@@ -255,10 +259,7 @@ impl Program {
         let stderr = stderr.join().expect("reading a pipe does not panic");
         if let Some(doing) = doing {
             let (out, err) = (tail(&stdout), tail(&stderr));
-            panic!(
-                "{command:?} did not end in {:?}:\n{doing}\nstdout: {out}\nstderr: {err}",
-                self.limit
-            );
+            panic!("{command:?} did not end in {limit:?}:\n{doing}\nstdout: {out}\nstderr: {err}");
         }
         remove_segment_of_killed(child.id(), status);
         Outcome {

@@ -16,7 +16,11 @@ pub fn cache(name: &str) -> PathBuf {
 }
 
 /// The build's target directory, found from the running test itself: `TARGET/PROFILE/deps/TEST`.
-pub(crate) fn target() -> PathBuf {
+///
+/// # Panics
+/// When the running program does not know its own path.
+#[must_use]
+pub fn target() -> PathBuf {
     let test = std::env::current_exe().expect("a test knows its own path");
     let profile_parent = test
         .ancestors()
@@ -25,7 +29,11 @@ pub(crate) fn target() -> PathBuf {
 }
 
 /// The workspace's root directory.
-pub(crate) fn workspace() -> PathBuf {
+///
+/// # Panics
+/// Never: this package lies in the workspace.
+#[must_use]
+pub fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .expect("tests/ lies in the workspace")

@@ -7,9 +7,12 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use crate::program::{doing, kill_group, remove_segment_of_killed, wait};
+use crate::{machine, needs};
 
 /// How long a single answer may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+fn limit() -> Duration {
+    machine::patience(Duration::from_secs(30))
+}
 
 /// A running command with its standard input and the lines of its standard output.
 /// Killed with its process group when dropped.
@@ -29,6 +32,7 @@ impl Session {
     #[must_use]
     pub fn start(mut command: Command) -> Self {
         let shown = format!("{command:?}");
+        assert!(!needs::listing(), "only listing what {shown} needs");
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command
             .spawn()
@@ -55,12 +59,13 @@ impl Session {
     /// When none comes in time, or the output ended.
     #[track_caller]
     pub fn line(&mut self) -> String {
-        match self.line_within(PATIENCE) {
+        match self.line_within(limit()) {
             Ok(line) => line,
             Err(RecvTimeoutError::Timeout) => {
                 panic!(
-                    "{}: no line in {PATIENCE:?}:\n{}",
+                    "{}: no line in {:?}:\n{}",
                     self.shown,
+                    limit(),
                     doing(self.child.id())
                 )
             }
@@ -68,7 +73,7 @@ impl Session {
                 panic!(
                     "{}: the output ended, status {:?}",
                     self.shown,
-                    wait(&mut self.child, PATIENCE)
+                    wait(&mut self.child, limit())
                 )
             }
         }
@@ -105,7 +110,7 @@ impl Session {
     /// `WCONTINUED`); `None` when there was none in time.
     #[must_use]
     pub fn change(&self, flags: i32) -> Option<ExitStatus> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + limit();
         while Instant::now() < deadline {
             let mut status = 0;
             // SAFETY: `status` lives across the call and is the only memory that waitpid writes.
@@ -126,7 +131,7 @@ impl Session {
     #[track_caller]
     pub fn finish(&mut self) -> ExitStatus {
         self.stdin = None;
-        let ended = wait(&mut self.child, PATIENCE);
+        let ended = wait(&mut self.child, limit());
         ended.unwrap_or_else(|| panic!("{} did not end:\n{}", self.shown, doing(self.child.id())))
     }
 }

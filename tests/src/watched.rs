@@ -5,14 +5,17 @@ use std::ops::Range;
 use std::time::Duration;
 
 use crate::dump::{Follower, Record, events};
-use crate::{Guest, Session};
+use crate::{Guest, Session, machine};
 
 /// Bytes of a page.
 pub const PAGE: u64 = 4096;
 /// The epoch that these tests ask for.
 const EPOCH: Duration = Duration::from_millis(20);
 /// After this long at least three epochs have passed, even on a busy machine.
-pub const SEVERAL_EPOCHS: Duration = Duration::from_millis(150);
+#[must_use]
+pub fn several_epochs() -> Duration {
+    machine::patience(Duration::from_millis(150))
+}
 
 /// The touching guest, running inside, with a follower attached that has proved to see its writes.
 #[derive(Debug)]
@@ -65,7 +68,7 @@ impl Watched {
             self.command('b');
             let seen =
                 |records: &[Record]| !events(records, "write", &(beacon..beacon + PAGE)).is_empty();
-            if self.follower.read_until(SEVERAL_EPOCHS, seen) {
+            if self.follower.read_until(several_epochs(), seen) {
                 return;
             }
         }

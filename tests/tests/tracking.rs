@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use vmmload_tests::dump::{Record, events, lost};
 use vmmload_tests::scratch::Scratch;
-use vmmload_tests::watched::{SEVERAL_EPOCHS, Watched};
+use vmmload_tests::watched::{Watched, several_epochs};
 use vmmload_tests::{Guest, Outcome, Program, machine, vmmload};
 
 /// Compares without printing thousands of pages.
@@ -81,7 +81,7 @@ fn events_appear_while_the_program_still_runs() {
     let complete = |records: &[Record]| events(records, "write", &buffer).len() >= expected.len();
     let live = watched
         .follower
-        .read_until(Duration::from_secs(10), complete);
+        .read_until(machine::patience(Duration::from_secs(10)), complete);
     assert!(
         live,
         "only {} of {} pages seen live",
@@ -102,7 +102,7 @@ fn two_rounds_some_epochs_apart_are_two_events_each() {
     }
     let mut watched = Watched::start(1000, 3, &[]);
     watched.command('w');
-    std::thread::sleep(SEVERAL_EPOCHS);
+    std::thread::sleep(several_epochs());
     watched.command('w');
     let (buffer, expected) = (watched.buffer.clone(), watched.expected(3, 2));
     let records = watched.end();
@@ -126,7 +126,7 @@ fn pages_that_are_only_read_have_no_write_event() {
     }
     let mut watched = Watched::start(2000, 1, &[]);
     watched.command('r');
-    std::thread::sleep(SEVERAL_EPOCHS);
+    std::thread::sleep(several_epochs());
     watched.command('r');
     let buffer = watched.buffer.clone();
     let records = watched.end();

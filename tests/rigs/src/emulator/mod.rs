@@ -1,0 +1,63 @@
+//! Boots an image, with the lines of its serial port on a stream.
+
+mod bochs;
+mod qemu;
+
+use std::io::Read;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use crate::image::Image;
+use crate::rig::Rig;
+use crate::{RigError, doing};
+
+/// A running emulator. Killed when dropped.
+pub(crate) struct Emulator {
+    /// Its process.
+    pub child: Child,
+    /// What its serial port says; ends when the emulator does.
+    pub serial: Box<dyn Read + Send>,
+}
+
+/// Installs the emulator's packages where they are missing.
+///
+/// # Errors
+/// The command to type.
+pub(crate) fn install(rig: Rig) -> Result<(), RigError> {
+    let (packages, files) = match rig {
+        Rig::Amd => (qemu::PACKAGES, qemu::FILES),
+        Rig::Intel => (bochs::PACKAGES, bochs::FILES),
+    };
+    let ensured = files
+        .iter()
+        .try_for_each(|file| vmmload_tests::packages::ensure(file, packages));
+    ensured.map_err(RigError::Missing)
+}
+
+/// Starts the machine; `directory` is the rig's own, for what the emulator needs beside the image.
+///
+/// # Errors
+/// What keeps it from starting.
+pub(crate) fn boot(rig: Rig, image: &Image, directory: &Path) -> Result<Emulator, RigError> {
+    std::fs::create_dir_all(directory)
+        .map_err(doing(format!("creating {}", directory.display())))?;
+    match rig {
+        Rig::Amd => qemu::boot(image),
+        Rig::Intel => bochs::boot(image, directory),
+    }
+}
+
+/// Starts the emulator in a process group of its own, so that Ctrl-C reaches only the rig's watcher.
+fn start(command: &mut Command) -> Result<Child, RigError> {
+    std::os::unix::process::CommandExt::process_group(command, 0);
+    let shown = crate::command::shown(command);
+    command.stdin(Stdio::null()).spawn().map_err(doing(shown))
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        // It may be gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

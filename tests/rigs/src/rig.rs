@@ -1,0 +1,110 @@
+//! The machines: what each emulates, and what runs in it.
+
+/// An emulated machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rig {
+    /// QEMU with AMD SVM and nested paging, two processors.
+    Amd,
+    /// Bochs with Intel VMX, EPT and Page Modification Logging, one processor.
+    Intel,
+}
+
+/// Something that runs in a rig, one after the other; each must end with status 0.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    /// Tests of one binary of `vmmload-tests`.
+    Tests {
+        /// Its name, as in `tests/tests/NAME.rs`.
+        binary: &'static str,
+        /// Tests to leave out, by parts of their names, each because this rig cannot run it.
+        skip: &'static [&'static str],
+        /// Runs the tests that are ignored elsewhere, too.
+        ignored: bool,
+    },
+    /// A command line.
+    Command(&'static str, &'static [&'static str]),
+}
+
+impl Step {
+    /// What `--only` looks for, and what is printed.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Step::Tests { binary, .. } => binary,
+            Step::Command(name, _) => name,
+        }
+    }
+}
+
+const fn tests(binary: &'static str) -> Step {
+    without(binary, &[])
+}
+
+const fn without(binary: &'static str, skip: &'static [&'static str]) -> Step {
+    Step::Tests {
+        binary,
+        skip,
+        ignored: false,
+    }
+}
+
+const AMD: &[Step] = &[
+    Step::Command("doctor", &["vmmload", "doctor"]),
+    tests("small_programs"),
+    tests("tracking"),
+    tests("memory"),
+    tests("processor"),
+    tests("threads"),
+    tests("signals"),
+];
+
+const INTEL: &[Step] = AMD;
+
+impl Rig {
+    /// As it is typed.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Rig::Amd => "amd",
+            Rig::Intel => "intel",
+        }
+    }
+
+    /// The kernel modules to load, in this order.
+    pub(crate) fn modules(self) -> [&'static str; 3] {
+        match self {
+            Rig::Amd => ["irqbypass", "kvm", "kvm-amd"],
+            Rig::Intel => ["irqbypass", "kvm", "kvm-intel"],
+        }
+    }
+
+    /// What runs in it, in this order.
+    pub(crate) fn steps(self) -> &'static [Step] {
+        match self {
+            Rig::Amd => AMD,
+            Rig::Intel => INTEL,
+        }
+    }
+
+    /// How many times longer than on a real machine a single program may take.
+    pub(crate) fn patience(self) -> u32 {
+        match self {
+            Rig::Amd => 8,
+            Rig::Intel => 4,
+        }
+    }
+
+    /// How many tests run at once: as many as there are processors.
+    pub(crate) fn test_threads(self) -> u32 {
+        match self {
+            Rig::Amd => 2,
+            Rig::Intel => 1,
+        }
+    }
+
+    /// After so many minutes it is stopped.
+    pub(crate) fn limit_minutes(self) -> u64 {
+        match self {
+            Rig::Amd => 15,
+            Rig::Intel => 20,
+        }
+    }
+}
