@@ -47,13 +47,24 @@ pub fn skip(why: &str) {
 /// When `VMMLOAD_PATIENCE` is set and no number.
 #[must_use]
 pub fn patience(limit: Duration) -> Duration {
+    limit * slowness()
+}
+
+/// An amount of work as this machine can do it in about the time of a real one.
+///
+/// # Panics
+/// Like [`patience`].
+#[must_use]
+pub fn work(amount: u64) -> u64 {
+    amount / u64::from(slowness())
+}
+
+fn slowness() -> u32 {
     let Ok(times) = std::env::var(PATIENCE) else {
-        return limit;
+        return 1;
     };
-    limit
-        * times
-            .parse()
-            .unwrap_or_else(|_| panic!("{PATIENCE}={times} is no whole number"))
+    let number = times.parse().ok().filter(|&times| times > 0);
+    number.unwrap_or_else(|| panic!("{PATIENCE}={times} is no number above zero"))
 }
 
 /// The emulated machine that the tests run in, `amd` or `intel`; `None` on a real one.

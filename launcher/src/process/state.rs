@@ -32,6 +32,8 @@ impl Tally {
 /// What one vCPU has been through, whichever threads used it.
 #[derive(Debug, Default)]
 pub(crate) struct VcpuStats {
+    /// Calls of KVM_RUN.
+    pub entries: Tally,
     /// Returns of KVM_RUN.
     pub exits: Tally,
     /// Calls executed on the host as they were.

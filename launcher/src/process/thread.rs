@@ -99,6 +99,7 @@ impl GuestThread {
         loop {
             self.deliver_pending(None);
             self.stats.set_in_guest(true);
+            self.stats.entries.add(1);
             let exit = self.vcpu.run();
             self.stats.exits.add(1);
             match exit {
