@@ -49,4 +49,6 @@ else
     echo "RIG: all $total steps passed"
     echo "RIG: ended with status 0"
 fi
+# What is still on its way to the serial port would be lost.
+sleep 2
 poweroff -f

@@ -12,12 +12,13 @@ const ENDED: &str = "RIG: ended with status ";
 /// The kernel's last words.
 const CRASHED: &str = "Kernel panic";
 
-/// Prints each line with `prefix` until the suite has ended or `limit` is over; its status.
+/// Prints each line, with `prefix` and the seconds since the start, until the suite has ended or `limit`
+/// is over; its status.
 pub(crate) fn to_the_end(mut emulator: Emulator, limit: Duration, prefix: &str) -> u8 {
     let started = Instant::now();
     let serial = std::mem::replace(&mut emulator.serial, Box::new(std::io::empty()));
     let lines = forward(serial);
-    let status = follow(&lines, started + limit, prefix);
+    let status = follow(&lines, started, limit, prefix);
     drop(emulator);
     let seconds = started.elapsed().as_secs();
     let why = match status {
@@ -30,15 +31,15 @@ pub(crate) fn to_the_end(mut emulator: Emulator, limit: Duration, prefix: &str) 
     status.unwrap_or(OWN_FAILURE)
 }
 
-fn follow(lines: &Receiver<String>, deadline: Instant, prefix: &str) -> Option<u8> {
+fn follow(lines: &Receiver<String>, started: Instant, limit: Duration, prefix: &str) -> Option<u8> {
     loop {
-        let left = deadline.saturating_duration_since(Instant::now());
+        let left = limit.saturating_sub(started.elapsed());
         let line = match lines.recv_timeout(left) {
             Ok(line) => line,
             Err(RecvTimeoutError::Timeout) => return Some(TIMED_OUT),
             Err(RecvTimeoutError::Disconnected) => return None,
         };
-        println!("{prefix}{line}");
+        println!("{prefix}{:>4} s  {line}", started.elapsed().as_secs());
         let _ = std::io::stdout().flush();
         if let Some(status) = line.strip_prefix(ENDED) {
             return status.trim().parse().ok();

@@ -29,9 +29,10 @@ const ISOLINUX: &str = "/usr/lib/ISOLINUX/isolinux.bin";
 const LDLINUX: &str = "/usr/lib/syslinux/modules/bios/ldlinux.c32";
 
 /// `tsc=reliable no_timer_check lpj=`: the emulated clock follows the instructions, so calibrating one
-/// timer against another would only take long. `panic=-1`: a crash resets the machine, which ends it.
+/// timer against another would only take long. `cryptomgr.notests` saves a quarter of the time to boot.
+/// `panic=-1`: a crash resets the machine, which ends it.
 const KERNEL_ARGUMENTS: &str = "console=ttyS0,115200 mitigations=off nokaslr tsc=reliable \
-                                no_timer_check lpj=1000000 quiet panic=-1 nosmp";
+                                no_timer_check lpj=1000000 cryptomgr.notests quiet panic=-1 nosmp";
 
 /// How often the file behind the serial port is looked at.
 const POLL: Duration = Duration::from_millis(100);

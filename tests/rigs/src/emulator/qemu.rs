@@ -13,8 +13,10 @@ pub(super) const FILES: &[&str] = &["/usr/bin/qemu-system-x86_64"];
 const PROCESSOR: &str = "max,la57=off";
 /// MiB; a third of it for a program of 100,000 pages, the rest for the archive and the host's own.
 const MEMORY: &str = "2048";
-/// What the kernel is told. `panic=-1`: a crash ends the emulator instead of waiting for the limit.
-const KERNEL_ARGUMENTS: &str = "console=ttyS0 quiet panic=-1 mitigations=off";
+/// What the kernel is told. `tsc=reliable`: else its clock would not be the time-stamp counter, and the
+/// vDSO would not show whether the guest's counter is right. `panic=-1`: a crash ends the emulator
+/// instead of waiting for the limit.
+const KERNEL_ARGUMENTS: &str = "console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable";
 
 pub(super) fn boot(image: &Image) -> Result<Emulator, RigError> {
     let mut command = Command::new(FILES[0]);
