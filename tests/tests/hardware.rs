@@ -1,0 +1,261 @@
+//! What the processor's virtualisation does for vmmload, by KVM's own counters of exits and faults.
+//!
+//! They need a KVM that counts, and a processor known beforehand: `VMMLOAD_RIG` says `amd` or `intel`.
+//! The tests in `amd` and `intel` say that they are elsewhere where it names the other.
+
+use std::io::Write;
+
+use vmmload_tests::counts::{self, Command, Cost, HANDOVERS, Rewrite, Touching};
+use vmmload_tests::kvm;
+
+/// Pages that are rewritten, unless [`PAGES`] says otherwise: an emulated machine may be slow.
+const DEFAULT_PAGES: u64 = 100_000;
+const PAGES: &str = "VMMLOAD_RIG_PAGES";
+
+/// What a command exits for beside its work: its two system calls, the stack and the buffer of standard
+/// output, which are armed as well, and an interrupt or two of another processor.
+const COMMAND_EXITS: f64 = 40.0;
+/// Entries of the processor's own log: a full one is an exit.
+const LOG_ENTRIES: u64 = 512;
+
+/// The rig that this is.
+#[track_caller]
+fn rig() -> String {
+    let name = kvm::rig().expect("VMMLOAD_RIG names no rig: these tests run in one, by cargo rig");
+    assert!(name == "amd" || name == "intel", "VMMLOAD_RIG={name}");
+    name
+}
+
+/// Whether this is the rig that a test is for; if not, that is said past the test runner's capture.
+#[track_caller]
+fn rig_is(wanted: &str) -> bool {
+    let name = rig();
+    if name != wanted {
+        let test = std::thread::current().name().unwrap_or("a test").to_owned();
+        let _ = writeln!(
+            std::io::stderr(),
+            "ELSEWHERE: {test}: for {wanted}, not {name}"
+        );
+    }
+    name == wanted
+}
+
+fn pages() -> u64 {
+    std::env::var(PAGES).map_or(DEFAULT_PAGES, |text| {
+        text.parse()
+            .unwrap_or_else(|cause| panic!("{PAGES}={text}: {cause}"))
+    })
+}
+
+/// Prints what was measured, also for a test that passes: these figures are what a rig is run for.
+fn tell(what: &str, cost: &Cost, timers: f64) {
+    let counted = cost.kvm.map_or("not counted by KVM".into(), |growth| {
+        format!("{} exits, {} faults", growth.exits, growth.faults)
+    });
+    let _ = writeln!(
+        std::io::stderr(),
+        "MEASURED: {what}: {counted}, {timers:.0} of the exits for timers; {} to user space, {} for a \
+         full ring; {} events; {:.3} s",
+        cost.user_exits,
+        cost.ring_full_exits,
+        cost.events,
+        cost.seconds
+    );
+}
+
+/// KVM's counters of a cost.
+#[track_caller]
+fn counted(cost: &Cost) -> kvm::Counters {
+    cost.kvm
+        .expect("KVM counts nothing: is debugfs mounted at /sys/kernel/debug?")
+}
+
+/// Exits that a command may have in excess: of the command itself, and of timers, twice as many as
+/// in a loop that does nothing else.
+fn slack(cost: &Cost, compute: &Cost) -> f64 {
+    COMMAND_EXITS + 2.0 * cost.timer_exits(compute)
+}
+
+/// Rewrites armed pages; each must have been counted once for each of the two times.
+#[track_caller]
+fn rewritten() -> Rewrite {
+    let rewrite = counts::rewrite(pages());
+    let Rewrite {
+        pages,
+        first,
+        armed,
+        compute,
+    } = rewrite;
+    tell(&format!("first write of {pages} pages"), &first, 0.0);
+    let timers = armed.timer_exits(&compute);
+    tell(&format!("rewriting {pages} armed pages"), &armed, timers);
+    tell("computing", &compute, 0.0);
+    assert_eq!(
+        (first.events, armed.events),
+        (pages, pages),
+        "write events of the first and of the second time"
+    );
+    rewrite
+}
+
+mod intel {
+    use super::*;
+
+    #[test]
+    #[ignore = "needs KVM's own counters: run by cargo rig"]
+    fn processor_logs_modified_pages_by_itself() {
+        if !rig_is("intel") {
+            return;
+        }
+        for name in ["pml", "ept", "eptad"] {
+            assert_eq!(
+                kvm::parameter("kvm_intel", name).as_deref(),
+                Some("Y"),
+                "parameter {name} of kvm_intel"
+            );
+        }
+    }
+
+    #[test]
+    #[ignore = "needs KVM's own counters: run by cargo rig"]
+    fn rewriting_pages_exits_once_for_each_512_and_takes_no_fault() {
+        if !rig_is("intel") {
+            return;
+        }
+        let Rewrite {
+            pages,
+            armed,
+            compute,
+            ..
+        } = rewritten();
+        let kvm = counted(&armed);
+        let most = (pages / LOG_ENTRIES) as f64 * 1.5 + slack(&armed, &compute);
+        assert!(
+            kvm.exits as f64 <= most,
+            "{} exits for {pages} pages, not {most:.0} at most",
+            kvm.exits
+        );
+        assert!(
+            kvm.faults as f64 <= COMMAND_EXITS,
+            "{} faults for {pages} pages, which are mapped",
+            kvm.faults
+        );
+    }
+}
+
+mod amd {
+    use super::*;
+
+    #[test]
+    #[ignore = "needs KVM's own counters: run by cargo rig"]
+    fn processor_walks_nested_page_tables() {
+        if !rig_is("amd") {
+            return;
+        }
+        let npt = kvm::parameter("kvm_amd", "npt");
+        assert!(
+            matches!(npt.as_deref(), Some("1" | "Y")),
+            "parameter npt of kvm_amd: {npt:?}"
+        );
+    }
+
+    #[test]
+    #[ignore = "needs KVM's own counters: run by cargo rig"]
+    fn rewriting_pages_takes_one_fault_each() {
+        if !rig_is("amd") {
+            return;
+        }
+        let Rewrite {
+            pages,
+            armed,
+            compute,
+            ..
+        } = rewritten();
+        let kvm = counted(&armed);
+        let most = pages as f64 * 1.2 + slack(&armed, &compute);
+        assert!(
+            kvm.exits >= pages && kvm.exits as f64 <= most,
+            "{} exits for {pages} pages, not between as many and {most:.0}",
+            kvm.exits
+        );
+    }
+
+    #[test]
+    #[ignore = "needs KVM's own counters: run by cargo rig"]
+    fn two_threads_run_at_once_and_each_page_of_theirs_counts_once() {
+        if !rig_is("amd") {
+            return;
+        }
+        let cpus = std::thread::available_parallelism().map_or(0, usize::from);
+        assert!(cpus >= 2, "{cpus} CPU is online: two are needed");
+        let pages = 400;
+        let mut touching = Touching::start(pages, &[]);
+        let compute = touching.cost_of(Command::Compute);
+        let cost = touching.cost_of(Command::HandOver);
+        let events = touching.events();
+        touching.end();
+        tell(
+            &format!("{HANDOVERS} handovers"),
+            &cost,
+            cost.timer_exits(&compute),
+        );
+        // Starting and ending a thread is some hundred exits; each page's first store is two or three.
+        let most = HANDOVERS as f64 / 10.0 + slack(&cost, &compute);
+        let exits = counted(&cost).exits;
+        assert!(
+            exits as f64 <= most,
+            "{exits} exits for {HANDOVERS} handovers, not {most:.0} at most"
+        );
+        assert_eq!(events.len() as u64, pages, "pages that were counted");
+        let wrong: Vec<_> = events.iter().filter(|(_, count)| **count != 1).collect();
+        assert!(
+            wrong.is_empty(),
+            "written once, but counted not once: {wrong:x?}"
+        );
+    }
+}
+
+#[test]
+#[ignore = "needs KVM's own counters: run by cargo rig"]
+fn thousand_calls_are_thousand_exits() {
+    rig();
+    let calls = counts::calls();
+    tell(&format!("{} calls", calls.calls), &calls.with, 0.0);
+    tell("a command without calls", &calls.without, 0.0);
+    counted(&calls.with);
+    let exits = calls.exits();
+    assert!(
+        exits >= calls.calls && exits <= calls.calls + calls.calls / 20,
+        "{exits} exits for {} calls",
+        calls.calls
+    );
+}
+
+#[test]
+#[ignore = "needs KVM's own counters: run by cargo rig"]
+fn full_rings_are_emptied_and_each_page_counts_once() {
+    rig();
+    let pages = 3000;
+    // KVM keeps entries in reserve, so that one exit never overflows it: 64, and the processor's log.
+    let options = ["--buffer", "1024", "--interval", "2s"];
+    let mut touching = Touching::start(pages, &options);
+    let first = touching.cost_of(Command::Write);
+    let second = touching.cost_of(Command::Write);
+    let events = touching.events();
+    touching.end();
+    tell("first write with a small ring", &first, 0.0);
+    tell("rewriting with a small ring", &second, 0.0);
+    counted(&second);
+    assert!(
+        (2..=10).contains(&second.ring_full_exits),
+        "{} exits for a full ring",
+        second.ring_full_exits
+    );
+    assert_eq!(events.len() as u64, pages, "pages that were counted");
+    let wrong: Vec<_> = events.iter().filter(|(_, count)| **count != 2).collect();
+    assert!(
+        wrong.is_empty(),
+        "written twice, but counted not twice: {:x?}",
+        &wrong[..wrong.len().min(5)]
+    );
+}
