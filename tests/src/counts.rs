@@ -70,11 +70,16 @@ pub struct Cost {
 }
 
 impl Cost {
-    /// The exits that this machine's timers cause in the same time, by those during `compute`.
+    /// The exits that this machine's timers cause in the same time, by those during `compute`: all of
+    /// its exits that were neither a fault nor a look at the clock.
     #[must_use]
     pub fn timer_exits(&self, compute: &Cost) -> f64 {
-        let exits = compute.kvm.map_or(0, |growth| growth.exits);
-        exits as f64 * self.seconds / compute.seconds
+        let of_timers = |growth: Counters| {
+            growth
+                .exits
+                .saturating_sub(growth.faults + compute.user_exits)
+        };
+        compute.kvm.map_or(0, of_timers) as f64 * self.seconds / compute.seconds
     }
 }
 

@@ -4,6 +4,7 @@
 //! The tests in `amd` and `intel` say that they are elsewhere where it names the other.
 
 use std::io::Write;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use vmmload_tests::counts::{self, Command, Cost, HANDOVERS, Rewrite, Touching};
 use vmmload_tests::kvm;
@@ -17,6 +18,14 @@ const PAGES: &str = "VMMLOAD_RIG_PAGES";
 const COMMAND_EXITS: f64 = 40.0;
 /// Entries of the processor's own log: a full one is an exit.
 const LOG_ENTRIES: u64 = 512;
+
+/// One test after the other: each measures, and would be disturbed.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    // A test that failed leaves nothing behind that concerns the next.
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// The rig that this is.
 #[track_caller]
@@ -79,6 +88,7 @@ fn slack(cost: &Cost, compute: &Cost) -> f64 {
 /// Rewrites armed pages; each must have been counted once for each of the two times.
 #[track_caller]
 fn rewritten() -> Rewrite {
+    let _alone = alone();
     let rewrite = counts::rewrite(pages());
     let Rewrite {
         pages,
@@ -188,6 +198,7 @@ mod amd {
         }
         let cpus = std::thread::available_parallelism().map_or(0, usize::from);
         assert!(cpus >= 2, "{cpus} CPU is online: two are needed");
+        let _alone = alone();
         let pages = 400;
         let mut touching = Touching::start(pages, &[]);
         let compute = touching.cost_of(Command::Compute);
@@ -219,6 +230,7 @@ mod amd {
 #[ignore = "needs KVM's own counters: run by cargo rig"]
 fn thousand_calls_are_thousand_exits() {
     rig();
+    let _alone = alone();
     let calls = counts::calls();
     tell(&format!("{} calls", calls.calls), &calls.with, 0.0);
     tell("a command without calls", &calls.without, 0.0);
@@ -235,10 +247,9 @@ fn thousand_calls_are_thousand_exits() {
 #[ignore = "needs KVM's own counters: run by cargo rig"]
 fn full_rings_are_emptied_and_each_page_counts_once() {
     rig();
+    let _alone = alone();
     let pages = 3000;
-    // KVM keeps entries in reserve, so that one exit never overflows it: 64, and the processor's log.
-    let options = ["--buffer", "1024", "--interval", "2s"];
-    let mut touching = Touching::start(pages, &options);
+    let mut touching = Touching::start(pages, &["--buffer", "1024"]);
     let first = touching.cost_of(Command::Write);
     let second = touching.cost_of(Command::Write);
     let events = touching.events();
@@ -246,6 +257,7 @@ fn full_rings_are_emptied_and_each_page_counts_once() {
     tell("first write with a small ring", &first, 0.0);
     tell("rewriting with a small ring", &second, 0.0);
     counted(&second);
+    // KVM keeps some of the entries in reserve: 64, and as many as the processor's own log has.
     assert!(
         (2..=10).contains(&second.ring_full_exits),
         "{} exits for a full ring",
