@@ -34,8 +34,6 @@ pub enum Command {
     Nothing,
     /// [`CALLS`] system calls that vmmload relays.
     Calls,
-    /// Computing for 100 ms, which only the machine's timers interrupt.
-    Compute,
     /// A store to every page of the buffer.
     Write,
     /// [`HANDOVERS`] from one thread to another and back, and a store to every page meanwhile.
@@ -47,7 +45,6 @@ impl Command {
         match self {
             Self::Nothing => 'i',
             Self::Calls => 'n',
-            Self::Compute => 's',
             Self::Write => 'w',
             Self::HandOver => 'h',
         }
@@ -67,20 +64,6 @@ pub struct Cost {
     pub events: u64,
     /// From the command to its answer.
     pub seconds: f64,
-}
-
-impl Cost {
-    /// The exits that this machine's timers cause in the same time, by those during `compute`: all of
-    /// its exits that were neither a fault nor a look at the clock.
-    #[must_use]
-    pub fn timer_exits(&self, compute: &Cost) -> f64 {
-        let of_timers = |growth: Counters| {
-            growth
-                .exits
-                .saturating_sub(growth.faults + compute.user_exits)
-        };
-        compute.kvm.map_or(0, of_timers) as f64 * self.seconds / compute.seconds
-    }
 }
 
 /// The touching guest running inside, with the segment of its counts.
@@ -137,19 +120,16 @@ impl Touching {
         let started = Instant::now();
         self.command(command);
         let seconds = started.elapsed().as_secs_f64();
-        // Before the epochs, which may have exits of their own.
-        let kvm = Counters::of(self.guest.pid());
         self.settle();
         let after = self.snapshot();
-        let user_exits = after.user_exits - before.user_exits;
         Cost {
-            // A KVM that shows counters but keeps none has counted less than vmmload alone.
+            // A command has exits: a KVM that shows counters with none does not keep them.
             kvm: before
                 .kvm
-                .zip(kvm)
+                .zip(after.kvm)
                 .map(|(earlier, later)| later - earlier)
-                .filter(|growth| growth.exits >= user_exits),
-            user_exits,
+                .filter(|growth| growth.exits > 0),
+            user_exits: after.user_exits - before.user_exits,
             ring_full_exits: after.ring_full_exits - before.ring_full_exits,
             events: after.events - before.events,
             seconds,
@@ -214,7 +194,7 @@ impl Touching {
     }
 }
 
-/// What rewriting armed pages costs, and what it is to be compared with.
+/// What writing and rewriting many pages costs.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Rewrite {
     /// Pages of the buffer.
@@ -223,8 +203,6 @@ pub struct Rewrite {
     pub first: Cost,
     /// A store to each page, all of them mapped and armed.
     pub armed: Cost,
-    /// Computing, on the same machine: what timers alone cost.
-    pub compute: Cost,
 }
 
 /// Measures a rewrite of armed pages.
@@ -237,13 +215,11 @@ pub fn rewrite(pages: u64) -> Rewrite {
     let mut touching = Touching::start(pages, &[]);
     let first = touching.cost_of(Command::Write);
     let armed = touching.cost_of(Command::Write);
-    let compute = touching.cost_of(Command::Compute);
     touching.end();
     Rewrite {
         pages,
         first,
         armed,
-        compute,
     }
 }
 
@@ -273,11 +249,11 @@ pub struct Calls {
 }
 
 impl Calls {
-    /// Exits of the calls alone: by KVM's counters, else by vmmload's.
+    /// Exits of the calls alone: by KVM's counters, without interrupts, else by vmmload's.
     #[must_use]
     pub fn exits(&self) -> u64 {
         let exits = |cost: &Cost| match (self.with.kvm, cost.kvm) {
-            (Some(_), Some(growth)) => growth.exits,
+            (Some(_), Some(growth)) => growth.own_exits(),
             _ => cost.user_exits,
         };
         exits(&self.with).saturating_sub(exits(&self.without))

@@ -41,9 +41,17 @@ pub struct Counters {
     pub exits: u64,
     /// Page faults among them that KVM had to look at: for memory that is not mapped yet or armed.
     pub faults: u64,
+    /// Those among the exits that an interrupt of the machine caused, as timers do at any time.
+    pub interrupts: u64,
 }
 
 impl Counters {
+    /// Exits that the program itself caused.
+    #[must_use]
+    pub fn own_exits(&self) -> u64 {
+        self.exits.saturating_sub(self.interrupts)
+    }
+
     /// Of the process's VMs; `None` where debugfs is not mounted, or this KVM shows nothing in it.
     #[must_use]
     pub fn of(pid: libc::pid_t) -> Option<Self> {
@@ -56,6 +64,7 @@ impl Counters {
         sums.reduce(|sum, vm| Self {
             exits: sum.exits + vm.exits,
             faults: sum.faults + vm.faults,
+            interrupts: sum.interrupts + vm.interrupts,
         })
     }
 
@@ -70,6 +79,7 @@ impl Counters {
         Some(Self {
             exits: number("exits")?,
             faults: number("pf_taken")?,
+            interrupts: number("irq_exits")?,
         })
     }
 }
@@ -81,6 +91,7 @@ impl Sub for Counters {
         Self {
             exits: self.exits - earlier.exits,
             faults: self.faults - earlier.faults,
+            interrupts: self.interrupts - earlier.interrupts,
         }
     }
 }

@@ -13,9 +13,9 @@ use vmmload_tests::kvm;
 const DEFAULT_PAGES: u64 = 100_000;
 const PAGES: &str = "VMMLOAD_RIG_PAGES";
 
-/// What a command exits for beside its work: its two system calls, the stack and the buffer of standard
-/// output, which are armed as well, and an interrupt or two of another processor.
-const COMMAND_EXITS: f64 = 40.0;
+/// What a command may exit for beside its work: its two system calls, and the stack and the buffer of
+/// standard output, which are armed as well. Interrupts are counted by themselves and taken off.
+const COMMAND_EXITS: u64 = 40;
 /// Entries of the processor's own log: a full one is an exit.
 const LOG_ENTRIES: u64 = 512;
 
@@ -57,14 +57,18 @@ fn pages() -> u64 {
 }
 
 /// Prints what was measured, also for a test that passes: these figures are what a rig is run for.
-fn tell(what: &str, cost: &Cost, timers: f64) {
+fn tell(what: &str, cost: &Cost) {
     let counted = cost.kvm.map_or("not counted by KVM".into(), |growth| {
-        format!("{} exits, {} faults", growth.exits, growth.faults)
+        let kvm::Counters {
+            exits,
+            faults,
+            interrupts,
+        } = growth;
+        format!("{exits} exits, {faults} for faults, {interrupts} for interrupts")
     });
     let _ = writeln!(
         std::io::stderr(),
-        "MEASURED: {what}: {counted}, {timers:.0} of the exits for timers; {} to user space, {} for a \
-         full ring; {} events; {:.3} s",
+        "MEASURED: {what}: {counted}; {} to user space, {} for a full ring; {} events; {:.3} s",
         cost.user_exits,
         cost.ring_full_exits,
         cost.events,
@@ -79,12 +83,6 @@ fn counted(cost: &Cost) -> kvm::Counters {
         .expect("KVM counts nothing: is debugfs mounted at /sys/kernel/debug?")
 }
 
-/// Exits that a command may have in excess: of the command itself, and of timers, twice as many as
-/// in a loop that does nothing else.
-fn slack(cost: &Cost, compute: &Cost) -> f64 {
-    COMMAND_EXITS + 2.0 * cost.timer_exits(compute)
-}
-
 /// Rewrites armed pages; each must have been counted once for each of the two times.
 #[track_caller]
 fn rewritten() -> Rewrite {
@@ -94,12 +92,9 @@ fn rewritten() -> Rewrite {
         pages,
         first,
         armed,
-        compute,
     } = rewrite;
-    tell(&format!("first write of {pages} pages"), &first, 0.0);
-    let timers = armed.timer_exits(&compute);
-    tell(&format!("rewriting {pages} armed pages"), &armed, timers);
-    tell("computing", &compute, 0.0);
+    tell(&format!("first write of {pages} pages"), &first);
+    tell(&format!("rewriting {pages} armed pages"), &armed);
     assert_eq!(
         (first.events, armed.events),
         (pages, pages),
@@ -132,23 +127,16 @@ mod intel {
         if !rig_is("intel") {
             return;
         }
-        let Rewrite {
-            pages,
-            armed,
-            compute,
-            ..
-        } = rewritten();
-        let kvm = counted(&armed);
-        let most = (pages / LOG_ENTRIES) as f64 * 1.5 + slack(&armed, &compute);
+        let Rewrite { pages, armed, .. } = rewritten();
+        let (exits, faults) = (counted(&armed).own_exits(), counted(&armed).faults);
+        let most = pages / LOG_ENTRIES * 3 / 2 + COMMAND_EXITS;
         assert!(
-            kvm.exits as f64 <= most,
-            "{} exits for {pages} pages, not {most:.0} at most",
-            kvm.exits
+            exits <= most,
+            "{exits} exits for {pages} pages, not {most} at most"
         );
         assert!(
-            kvm.faults as f64 <= COMMAND_EXITS,
-            "{} faults for {pages} pages, which are mapped",
-            kvm.faults
+            faults <= COMMAND_EXITS,
+            "{faults} faults for {pages} pages, which are mapped"
         );
     }
 }
@@ -175,18 +163,12 @@ mod amd {
         if !rig_is("amd") {
             return;
         }
-        let Rewrite {
-            pages,
-            armed,
-            compute,
-            ..
-        } = rewritten();
-        let kvm = counted(&armed);
-        let most = pages as f64 * 1.2 + slack(&armed, &compute);
+        let Rewrite { pages, armed, .. } = rewritten();
+        let (exits, faults) = (counted(&armed).own_exits(), counted(&armed).faults);
+        let most = pages * 6 / 5 + COMMAND_EXITS;
         assert!(
-            kvm.exits >= pages && kvm.exits as f64 <= most,
-            "{} exits for {pages} pages, not between as many and {most:.0}",
-            kvm.exits
+            (pages..=most).contains(&exits) && faults >= pages,
+            "{exits} exits, {faults} for faults, for {pages} pages: not between as many and {most}"
         );
     }
 
@@ -201,21 +183,16 @@ mod amd {
         let _alone = alone();
         let pages = 400;
         let mut touching = Touching::start(pages, &[]);
-        let compute = touching.cost_of(Command::Compute);
         let cost = touching.cost_of(Command::HandOver);
         let events = touching.events();
         touching.end();
-        tell(
-            &format!("{HANDOVERS} handovers"),
-            &cost,
-            cost.timer_exits(&compute),
-        );
+        tell(&format!("{HANDOVERS} handovers"), &cost);
         // Starting and ending a thread is some hundred exits; each page's first store is two or three.
-        let most = HANDOVERS as f64 / 10.0 + slack(&cost, &compute);
-        let exits = counted(&cost).exits;
+        let most = HANDOVERS / 10;
+        let exits = counted(&cost).own_exits();
         assert!(
-            exits as f64 <= most,
-            "{exits} exits for {HANDOVERS} handovers, not {most:.0} at most"
+            exits <= most,
+            "{exits} exits for {HANDOVERS} handovers, not {most} at most"
         );
         assert_eq!(events.len() as u64, pages, "pages that were counted");
         let wrong: Vec<_> = events.iter().filter(|(_, count)| **count != 1).collect();
@@ -232,8 +209,8 @@ fn thousand_calls_are_thousand_exits() {
     rig();
     let _alone = alone();
     let calls = counts::calls();
-    tell(&format!("{} calls", calls.calls), &calls.with, 0.0);
-    tell("a command without calls", &calls.without, 0.0);
+    tell(&format!("{} calls", calls.calls), &calls.with);
+    tell("a command without calls", &calls.without);
     counted(&calls.with);
     let exits = calls.exits();
     assert!(
@@ -254,8 +231,8 @@ fn full_rings_are_emptied_and_each_page_counts_once() {
     let second = touching.cost_of(Command::Write);
     let events = touching.events();
     touching.end();
-    tell("first write with a small ring", &first, 0.0);
-    tell("rewriting with a small ring", &second, 0.0);
+    tell("first write with a small ring", &first);
+    tell("rewriting with a small ring", &second);
     counted(&second);
     // KVM keeps some of the entries in reserve: 64, and as many as the processor's own log has.
     assert!(

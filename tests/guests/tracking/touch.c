@@ -5,8 +5,7 @@
  *   t  four threads write every stride-th page, each in its own quarter
  *   h  two threads hand a turn to each other 20,000 times through memory, without a system call; with
  *      its turn, each writes a page of its own, until every stride-th page is written
- *   n  make 1,000 system calls        s  compute for 100 ms
- *   i  nothing but the answer         q  leave */
+ *   n  make 1,000 system calls        i  nothing but the answer           q  leave */
 #include "check.h"
 #include <pthread.h>
 #include <stdatomic.h>
@@ -72,21 +71,6 @@ static void make_calls(void)
         syscall(SYS_getppid);
 }
 
-static int64_t milliseconds(void)
-{
-    struct timespec time;
-    CHECK(clock_gettime(CLOCK_MONOTONIC, &time) == 0);
-    return time.tv_sec * 1000LL + time.tv_nsec / 1000000;
-}
-
-/* Looks at the clock seldom: without a vDSO clock, each look is a system call. */
-static void compute(void)
-{
-    for (int64_t end = milliseconds() + 100; milliseconds() < end;)
-        for (volatile int i = 0; i < 100000; i++)
-            ;
-}
-
 static void read_pages(void)
 {
     long sum = 0;
@@ -129,7 +113,6 @@ int main(int argc, char **argv)
         case 'k': let_the_kernel_fill(); break;
         case 'h': hand_over(); break;
         case 'n': make_calls(); break;
-        case 's': compute(); break;
         case 'i': break;
         default: CHECK(!"a command this program knows");
         }
