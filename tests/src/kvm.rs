@@ -46,7 +46,8 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Exits that the program itself caused.
+    /// Exits that the program itself caused. Where the processor logs pages by itself, fewer than there
+    /// would be without interrupts: each exit empties the log, and saves one for a full log.
     #[must_use]
     pub fn own_exits(&self) -> u64 {
         self.exits.saturating_sub(self.interrupts)
