@@ -5,10 +5,12 @@
 //! once. Where no VM can be had the other half is skipped aloud, or fails in CI: see [`machine`].
 
 mod binary;
+pub mod counts;
 pub mod data;
 mod diff;
 pub mod dump;
 mod guest;
+pub mod kvm;
 pub mod machine;
 mod needs;
 mod outcome;

@@ -111,7 +111,7 @@ impl Watched {
     }
 }
 
-fn hexadecimal(text: &str) -> u64 {
+pub(crate) fn hexadecimal(text: &str) -> u64 {
     let digits = text
         .strip_prefix("0x")
         .unwrap_or_else(|| panic!("{text:?} is no address"));

@@ -2,9 +2,15 @@
  * Arguments: pages, stride. Commands, one letter each on standard input, each answered by a line:
  *   b  write the beacon page          w  write every stride-th page of the buffer once
  *   r  read every page                k  let the kernel fill every stride-th page
- *   t  four threads write every stride-th page, each in its own quarter   q  leave */
+ *   t  four threads write every stride-th page, each in its own quarter
+ *   h  two threads hand a turn to each other 20,000 times through memory, without a system call; with
+ *      its turn, each writes a page of its own, until every stride-th page is written
+ *   n  make 1,000 system calls        i  nothing but the answer           q  leave */
 #include "check.h"
 #include <pthread.h>
+#include <stdatomic.h>
+
+#define HANDOVERS 20000
 
 static volatile char *buffer, *beacon;
 static size_t pages, stride;
@@ -29,6 +35,40 @@ static void write_by_threads(void)
         CHECK(pthread_create(&threads[i], NULL, write_quarter, (void *)i) == 0);
     for (int i = 0; i < 4; i++)
         CHECK(pthread_join(threads[i], NULL) == 0);
+}
+
+/* Whose turn it is: the first thread's with an even number. No `pause` in the loop: it may leave the VM. */
+static atomic_long turn;
+
+static void *take_turns(void *number)
+{
+    long mine = (long)number;
+    for (; mine < HANDOVERS; mine += 2) {
+        while (atomic_load_explicit(&turn, memory_order_acquire) != mine)
+            ;
+        size_t page = (size_t)mine * stride;
+        if (page < pages)
+            buffer[page * PAGE] = (char)(page + 1);
+        atomic_store_explicit(&turn, mine + 1, memory_order_release);
+    }
+    return NULL;
+}
+
+static void hand_over(void)
+{
+    pthread_t other;
+    atomic_store(&turn, 0);
+    CHECK((pages + stride - 1) / stride <= HANDOVERS);
+    CHECK(pthread_create(&other, NULL, take_turns, (void *)1) == 0);
+    take_turns((void *)0);
+    CHECK(pthread_join(other, NULL) == 0);
+    CHECK(turn == HANDOVERS);
+}
+
+static void make_calls(void)
+{
+    for (int i = 0; i < 1000; i++)
+        syscall(SYS_getppid);
 }
 
 static void read_pages(void)
@@ -71,6 +111,9 @@ int main(int argc, char **argv)
         case 't': write_by_threads(); break;
         case 'r': read_pages(); break;
         case 'k': let_the_kernel_fill(); break;
+        case 'h': hand_over(); break;
+        case 'n': make_calls(); break;
+        case 'i': break;
         default: CHECK(!"a command this program knows");
         }
         printf("done %c\n", command);

@@ -1,7 +1,8 @@
 //! The benchmark in reading order: options, what is measured (`rows`), how a pair is run (`pairs`,
-//! `runner`), what is run (`workload`), and how it is told (`report`).
+//! `runner`), what is run (`workload`), and how it is told (`report`). `counts` stands beside all that.
 
 mod bare_exit;
+mod counts;
 mod machine;
 mod options;
 mod overhead;
@@ -42,7 +43,11 @@ pub(crate) fn main() -> ExitCode {
 
 fn run(options: &Options) -> Result<(), String> {
     let runner = Runner::new()?;
-    let mut report = Report::new(machine::facts(&runner), options);
+    let facts = machine::facts(&runner);
+    if options.counts {
+        return counts::run(facts, options);
+    }
+    let mut report = Report::new(facts, options);
     report.print_machine();
     rows::run_all(&runner, options, &mut |row| report.add(row));
     report.print_verdict();

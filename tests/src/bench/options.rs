@@ -21,6 +21,13 @@ pub(crate) struct Options {
     /// Small sizes and few pairs: under a minute, to see that everything runs.
     #[arg(long)]
     pub(crate) quick: bool,
+    /// Instead of times: exits, page faults and write events, by KVM's own counters where it has any
+    /// and debugfs is mounted.
+    #[arg(long, conflicts_with_all = ["runs", "only"])]
+    pub(crate) counts: bool,
+    /// Pages that `--counts` rewrites; 100000, with `--quick` 4000.
+    #[arg(long, value_name = "N", requires = "counts")]
+    pub(crate) pages: Option<u64>,
     /// Only rows whose "group: name" contains this, in any case.
     #[arg(long, value_name = "SUBSTRING")]
     pub(crate) only: Option<String>,

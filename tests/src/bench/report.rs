@@ -129,13 +129,18 @@ impl Report {
             machine: &self.machine,
             rows,
         };
-        let text = serde_json::to_string_pretty(&json).map_err(|e| format!("JSON: {e}"))?;
-        if path == Path::new("-") {
-            println!("{text}");
-            return Ok(());
-        }
-        fs::write(path, text + "\n").map_err(|e| format!("cannot write {}: {e}", path.display()))
+        write_json(&json, path)
     }
+}
+
+/// Writes a value as JSON to a file, or to standard output for `-`.
+pub(crate) fn write_json(value: &impl Serialize, path: &Path) -> Result<(), String> {
+    let text = serde_json::to_string_pretty(value).map_err(|e| format!("JSON: {e}"))?;
+    if path == Path::new("-") {
+        println!("{text}");
+        return Ok(());
+    }
+    fs::write(path, text + "\n").map_err(|e| format!("cannot write {}: {e}", path.display()))
 }
 
 fn title(row: &Row) -> String {
