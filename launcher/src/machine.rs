@@ -5,14 +5,16 @@ use std::os::raw::c_void;
 use std::sync::OnceLock;
 
 use kvm_ioctls::Kvm;
+use vm_memory::{Address, GuestAddress};
 
 use crate::guest::boot::{self, CpuFeatures};
 use crate::guest::chunks::Chunks;
 use crate::guest::layout::PAGE;
 use crate::guest::page_tables::PageTables;
+use crate::guest::stubs;
 use crate::kvm::caps::Caps;
-use crate::kvm::vcpu::SyscallEntry;
 use crate::kvm::vm::{CreateVmError, Vm};
+use crate::probes::syscall_entry::SyscallEntry;
 
 /// VM, page tables and chunks. Made once and never dropped.
 pub(crate) struct Machine {
@@ -26,6 +28,8 @@ pub(crate) struct Machine {
     cpu: OnceLock<CpuFeatures>,
     /// Address of the stub page, reserved on the host so that no mapping lands on it.
     pub stub_page: u64,
+    /// The memory behind it.
+    stub_frame: GuestAddress,
     /// How system calls arrive, once the probe has run.
     pub entry: OnceLock<SyscallEntry>,
 }
@@ -52,7 +56,8 @@ impl Machine {
         let tables =
             PageTables::new(&vm, ring_entries > 0).map_err(setup_failed("the guest's memory"))?;
         let stub_page = reserve_page().map_err(setup_failed("reserving the stub page"))?;
-        boot::write_shared(&vm, &tables, stub_page).map_err(setup_failed("the guest's tables"))?;
+        let stub_frame = boot::write_shared(&vm, &tables, stub_page)
+            .map_err(setup_failed("the guest's tables"))?;
         let chunks = Chunks::new(boot::physical_bits(vm.cpuid()));
         Ok(Box::leak(Box::new(Self {
             vm,
@@ -60,6 +65,7 @@ impl Machine {
             chunks,
             cpu: OnceLock::new(),
             stub_page,
+            stub_frame,
             entry: OnceLock::new(),
         })))
     }
@@ -69,6 +75,14 @@ impl Machine {
     /// Notes what a vCPU shows; all show the same.
     pub(crate) fn set_cpu(&self, shown: CpuFeatures) -> CpuFeatures {
         *self.cpu.get_or_init(|| shown)
+    }
+
+    /// Puts the code of a probe's guest, a few instructions, behind the stubs, where ring 3 may
+    /// execute it, and returns its address. One guest at a time: the next takes its place.
+    pub(crate) fn place_probe(&self, code: &[u8]) -> u64 {
+        let place = self.stub_frame.unchecked_add(stubs::PROBES);
+        self.tables.arena().write(place, code);
+        self.stub_page + stubs::PROBES
     }
 
     /// What the guest's processor has.

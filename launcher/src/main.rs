@@ -11,11 +11,13 @@
 )]
 
 mod cli;
+mod doctor;
 mod entry;
 mod guest;
 mod host;
 mod kvm;
 mod machine;
+mod probes;
 mod process;
 mod session;
 mod syscalls;
@@ -56,6 +58,7 @@ pub unsafe extern "C" fn main(
         }
         Ok(cli::Command::Ls(config)) => cli::run_ls(&config),
         Ok(cli::Command::Dump(config)) => cli::run_dump(&config),
+        Ok(cli::Command::Doctor(config)) => cli::run_doctor(&config, &doctor::examine()),
         Err(status) => status,
     }
 }

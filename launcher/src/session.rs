@@ -11,11 +11,12 @@ use vmmload_consumer::{CreateError, SegmentConfig, SegmentWriter, Track};
 
 use crate::cli::{self, RunConfig};
 use crate::entry::Inherited;
-use crate::host::{clock, descriptors, signals as host};
+use crate::host::{descriptors, signals as host};
 use crate::kvm::caps;
 use crate::kvm::vcpu::Vcpu;
 use crate::kvm::vm::CreateVmError;
 use crate::machine::Machine;
+use crate::probes::{exit_cost, syscall_entry};
 use crate::process::command::{self, CommandError, Program};
 use crate::process::frame;
 use crate::process::image;
@@ -92,9 +93,9 @@ fn start(config: RunConfig, inherited: &Inherited, mask: u64) -> Result<GuestThr
     let machine = Machine::create(&kvm, caps, if tracked { config.buffer } else { 0 })?;
     drop(kvm);
     let (mut vcpu, ring) = Vcpu::create(machine, 0).map_err(RunError::Vcpu)?;
-    let entry = vcpu.probe_syscall_entry().map_err(RunError::Vcpu)?;
+    let entry = syscall_entry::find(&mut vcpu).map_err(RunError::Vcpu)?;
     let _ = machine.entry.set(entry);
-    let exit_ns = exit_time(&mut vcpu).map_err(RunError::Vcpu)?;
+    let exit_ns = exit_cost::measure(&mut vcpu).map_err(RunError::Vcpu)?;
 
     let mut table = Mappings::default();
     insert_kernel_pages(&mut table);
@@ -140,18 +141,6 @@ fn start(config: RunConfig, inherited: &Inherited, mask: u64) -> Result<GuestThr
     };
     let idle = IdleVcpu { vcpu, stats };
     GuestThread::new(process, idle, &birth, true).map_err(RunError::Vcpu)
-}
-
-/// Nanoseconds of an exit to user space: the shorter of two probes after the first, which had to
-/// fault its pages in.
-fn exit_time(vcpu: &mut Vcpu) -> io::Result<u64> {
-    let mut shortest = u64::MAX;
-    for _ in 0..2 {
-        let start = clock::monotonic_ns();
-        vcpu.probe_syscall_entry()?;
-        shortest = shortest.min(clock::monotonic_ns() - start);
-    }
-    Ok(shortest)
 }
 
 fn open_summary(config: &RunConfig) -> Result<Option<File>, RunError> {

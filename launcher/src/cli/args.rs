@@ -1,7 +1,8 @@
 //! What was typed: clap's view of the arguments, turned into the configurations.
 
 use super::{
-    Children, Command, DumpConfig, EXIT_FAILURE, Format, LsConfig, RunConfig, SummaryTarget,
+    Children, Command, DoctorConfig, DumpConfig, EXIT_FAILURE, Format, LsConfig, RunConfig,
+    SummaryTarget,
 };
 use clap::builder::ValueParser;
 use clap::error::ErrorKind;
@@ -28,6 +29,7 @@ Examples:
   vmmload run python3 app.py      run it as always, with its pages watched
   vmmload ls                      in a second terminal: what is running
   vmmload dump --follow           the pages, while they are written
+  vmmload doctor                  whether this machine is fit, and what to do if not
 
 vmmload's own failures exit with 125, a command that cannot be executed with 126, one that is
 not found with 127. Otherwise the exit status is the command's.";
@@ -37,6 +39,7 @@ enum Typed {
     Run(RunArgs),
     Ls(LsArgs),
     Dump(DumpArgs),
+    Doctor(DoctorArgs),
 }
 
 /// Wrap a command: same arguments, environment, files and exit status
@@ -125,10 +128,28 @@ struct DumpArgs {
     format: Format,
 }
 
+/// Tell what this machine offers, what is missing, and what to do about it
+#[derive(clap::Args)]
+#[command(after_help = "\
+Looks at KVM, tries it out with guests of a few instructions, and measures what it costs. Changes
+nothing. The exit status is 0 where `vmmload run` works, 1 where it does not.
+
+Each line begins with ok (as it should be), -- (could be better) or !! (in the way).
+
+Examples:
+  vmmload doctor
+  vmmload doctor --format json | jq .probes")]
+struct DoctorArgs {
+    /// How to print
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+}
+
 /// See [`super::parse`].
 pub(super) fn parse(args: &[OsString]) -> Result<Command, clap::Error> {
     Ok(match Cli::try_parse_from(args)?.command {
         Typed::Run(typed) => Command::Run(typed.into()),
+        Typed::Doctor(DoctorArgs { format }) => Command::Doctor(DoctorConfig { format }),
         Typed::Ls(LsArgs { format }) => Command::Ls(LsConfig { format }),
         Typed::Dump(DumpArgs {
             pid,

@@ -1,15 +1,17 @@
 //! The command line: arguments to configuration, and the subcommands that only read.
 //!
 //! Nothing here knows about VMs. `ls`, `dump` and the summary see a process as any other consumer of
-//! its segment does.
+//! its segment does; `doctor` prints what the module of that name found out.
 
 mod args;
+mod doctor;
 mod dump;
 mod ls;
 mod summary;
 #[cfg(test)]
 mod testing;
 
+pub(crate) use doctor::DoctorConfig;
 pub(crate) use dump::DumpConfig;
 pub(crate) use ls::LsConfig;
 pub(crate) use summary::write_summary;
@@ -19,6 +21,8 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 use vmmload_consumer::Track;
+
+use crate::doctor::Report;
 
 /// Status of our own failures, as env(1) has it.
 pub(crate) const EXIT_FAILURE: i32 = 125;
@@ -58,12 +62,12 @@ pub(crate) enum SummaryTarget {
     File(PathBuf),
 }
 
-/// How `ls` and `dump` print.
+/// How `ls`, `dump` and `doctor` print.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Format {
     /// Aligned columns for people.
     Text,
-    /// One JSON object a line.
+    /// JSON: one object a line, or of `doctor` one in all.
     Json,
 }
 
@@ -76,6 +80,8 @@ pub(crate) enum Command {
     Ls(LsConfig),
     /// Print a segment's records.
     Dump(DumpConfig),
+    /// Tell what this machine offers.
+    Doctor(DoctorConfig),
 }
 
 /// Understands `args`, the whole argument vector with the program's name first.
@@ -99,7 +105,16 @@ pub(crate) fn run_dump(config: &DumpConfig) -> i32 {
     ))
 }
 
-/// Why `ls` or `dump` failed.
+/// Runs `vmmload doctor` and returns its exit status: 1 where programs cannot run.
+pub(crate) fn run_doctor(config: &DoctorConfig, report: &Report) -> i32 {
+    let printed = doctor::run(config, report, &mut io::stdout().lock());
+    match exit_status(printed) {
+        0 => i32::from(!report.usable()),
+        status => status,
+    }
+}
+
+/// Why `ls`, `dump` or `doctor` failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReportError {
     /// The segment cannot be read.

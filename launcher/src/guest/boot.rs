@@ -182,11 +182,16 @@ pub(crate) fn sregs(reset: kvm_sregs, id: u32, root: GuestAddress, cpu: CpuFeatu
     s
 }
 
-/// Writes the tables that all vCPUs share, and the stub page at `stub_page` of the user half.
+/// Writes the tables that all vCPUs share, and the stub page at `stub_page` of the user half, whose
+/// frame it returns.
 ///
 /// # Errors
 /// What growing the page tables says.
-pub(crate) fn write_shared(vm: &Vm, tables: &PageTables, stub_page: u64) -> io::Result<()> {
+pub(crate) fn write_shared(
+    vm: &Vm,
+    tables: &PageTables,
+    stub_page: u64,
+) -> io::Result<GuestAddress> {
     let arena = tables.arena();
     let idt = tables.map_system(vm, IDT, false)?;
     let code = tables.map_system(vm, EXCEPTION_STUBS, false)?;
@@ -198,7 +203,7 @@ pub(crate) fn write_shared(vm: &Vm, tables: &PageTables, stub_page: u64) -> io::
     }
     let page = tables.map_system(vm, stub_page, true)?;
     arena.write(page, &stubs::SYSCALL_PAGE);
-    Ok(())
+    Ok(page)
 }
 
 /// A 64-bit interrupt gate (Intel SDM volume 3A, figure 6-8); `user`: ring 3 may call it (int3).

@@ -215,11 +215,21 @@ impl PageTables {
 
     /// Whether the page at `va` was stored to since this was last asked.
     pub(crate) fn take_dirty(&self, va: u64) -> bool {
+        self.take(va, DIRTY)
+    }
+
+    /// Whether the page at `va` was seen accessed since this was last asked. Fresh entries are.
+    pub(crate) fn take_accessed(&self, va: u64) -> bool {
+        self.take(va, ACCESSED)
+    }
+
+    /// Clears `bit` of the leaf entry of `va` and says whether it was set.
+    fn take(&self, va: u64, bit: u64) -> bool {
         match self.walk(va) {
             Ok(table) => {
                 let entry = self.entry(table, va, 0);
-                entry.load(Ordering::Acquire) & DIRTY != 0
-                    && entry.fetch_and(!DIRTY, Ordering::AcqRel) & DIRTY != 0
+                entry.load(Ordering::Acquire) & bit != 0
+                    && entry.fetch_and(!bit, Ordering::AcqRel) & bit != 0
             }
             Err(_) => false,
         }

@@ -7,29 +7,18 @@ use super::layout::{PORT_EXCEPTION, PORT_SYSCALL};
 pub(crate) const SYSCALL_ENTRY: u64 = 0;
 /// Offset of the `sysretq` that goes back to ring 3, where the entry was in ring 0.
 pub(crate) const SYSCALL_RETURN: u64 = 2;
-/// Offset of the probe guest's only instruction, a `syscall`.
-pub(crate) const PROBE: u64 = 16;
+/// Offset from which the guests of `probes` are placed.
+pub(crate) const PROBES: u64 = 16;
 
 /// Contents of the stub page up to the last instruction.
-pub(crate) const SYSCALL_PAGE: [u8; 18] = [
+pub(crate) const SYSCALL_PAGE: [u8; 7] = [
     0xe6,
     PORT_SYSCALL as u8, // out PORT_SYSCALL, al
     0x48,
     0x0f,
     0x07, // sysretq
     0x0f,
-    0x0b,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0, // ud2: nothing comes here
-    0x0f,
-    0x05, // syscall
+    0x0b, // ud2: nothing comes here
 ];
 
 /// Bytes from one exception stub to the next.

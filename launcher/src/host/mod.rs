@@ -2,6 +2,7 @@
 
 pub(crate) mod clock;
 pub(crate) mod descriptors;
+pub(crate) mod filesystem;
 pub(crate) mod guest_memory;
 pub(crate) mod messages;
 pub(crate) mod process_view;

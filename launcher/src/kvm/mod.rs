@@ -2,5 +2,7 @@
 
 pub(crate) mod caps;
 pub(crate) mod dirty_ring;
+pub(crate) mod stats;
+pub(crate) mod tsc;
 pub(crate) mod vcpu;
 pub(crate) mod vm;

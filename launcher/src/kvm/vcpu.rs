@@ -7,21 +7,20 @@ use std::io;
 use std::os::fd::AsRawFd;
 
 use kvm_bindings::{
-    KVM_EXIT_DIRTY_RING_FULL, KVM_MAX_CPUID_ENTRIES, KVM_VCPU_TSC_CTRL, KVM_VCPU_TSC_OFFSET, Msrs,
-    kvm_device_attr, kvm_msr_entry, kvm_regs, kvm_sregs, kvm_xcr, kvm_xcrs, kvm_xsave,
+    KVM_EXIT_DIRTY_RING_FULL, KVM_MAX_CPUID_ENTRIES, Msrs, kvm_msr_entry, kvm_regs, kvm_sregs,
+    kvm_xcr, kvm_xcrs, kvm_xsave,
 };
 use kvm_ioctls::{SyncReg, VcpuExit, VcpuFd};
 use vm_memory::Address;
 
 use super::dirty_ring::DirtyRing;
+use super::tsc;
 use crate::guest::boot::{self, CpuFeatures, VcpuPages};
 use crate::guest::layout::{self, PAGE, PORT_EXCEPTION, PORT_SYSCALL};
 use crate::guest::stubs::{self, ExceptionFrame};
 use crate::host::processor;
 use crate::machine::Machine;
-
-/// `_IOW(KVMIO, 0xe1, struct kvm_device_attr)` of linux/kvm.h.
-const KVM_SET_DEVICE_ATTR: libc::Ioctl = 0x4018_aee1;
+use crate::probes::syscall_entry::SyscallEntry;
 
 const MSR_STAR: u32 = 0xc000_0081;
 const MSR_LSTAR: u32 = 0xc000_0082;
@@ -33,17 +32,11 @@ const RFLAGS_USER: u64 = 0x202;
 /// Resume and trap flags, which SYSRET's fast path must not carry along.
 const RFLAGS_RESUME: u64 = 1 << 16;
 
+/// Page-level write-through, a bit of CR3 that changes no translation.
+const CR3_WRITE_THROUGH: u64 = 1 << 3;
+
 /// General-protection fault, the vector.
 pub(crate) const VECTOR_GP: u64 = 13;
-
-/// In which ring the system-call stub runs; found by a probe, since KVM implementations differ.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum SyscallEntry {
-    /// As the manual says: the way back is `sysretq`.
-    Ring0,
-    /// The stub runs with the program's rights: the way back is to set the registers.
-    Ring3,
-}
 
 /// An exception that the guest took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,7 +129,7 @@ impl Vcpu {
             sregs: None,
         };
         vcpu.set_model_registers()?;
-        vcpu.set_time();
+        tsc::follow_host(&vcpu.fd);
         vcpu.fd.set_sync_valid_reg(SyncReg::Register);
         let sregs = vcpu.boot_sregs()?;
         vcpu.fd.set_sregs(&sregs).map_err(errno)?;
@@ -157,7 +150,7 @@ impl Vcpu {
     }
 
     fn boot_sregs(&self) -> io::Result<kvm_sregs> {
-        let reset = self.fd.get_sregs().map_err(errno)?;
+        let reset = self.sregs()?;
         Ok(boot::sregs(
             reset,
             self.id,
@@ -180,21 +173,6 @@ impl Vcpu {
         Ok(())
     }
 
-    /// Makes the guest's time-stamp counter the host's, since the vDSO computes the time from it.
-    /// Where the attribute does not exist, the counter is not virtualised at all.
-    fn set_time(&self) {
-        let offset = 0u64;
-        let attr = kvm_device_attr {
-            group: KVM_VCPU_TSC_CTRL,
-            attr: KVM_VCPU_TSC_OFFSET.into(),
-            addr: &raw const offset as u64,
-            flags: 0,
-        };
-        // SAFETY: the descriptor is a vCPU's; `attr` and the offset that it points to are readable
-        // for the call. kvm-ioctls has this request for other architectures only.
-        unsafe { libc::ioctl(self.fd.as_raw_fd(), KVM_SET_DEVICE_ATTR, &raw const attr) };
-    }
-
     /// Tells the guest on which processor it runs, if its thread has moved: the vDSO's getcpu asks
     /// RDPID or a descriptor's limit, never the kernel.
     fn show_cpu(&mut self) {
@@ -212,6 +190,33 @@ impl Vcpu {
         if let Ok(msrs) = Msrs::from_entries(&[msr(MSR_TSC_AUX, shown.into())]) {
             let _ = self.fd.set_msrs(&msrs);
         }
+    }
+
+    /// The segment and control registers as KVM has them.
+    ///
+    /// # Errors
+    /// What KVM_GET_SREGS says.
+    pub(crate) fn sregs(&self) -> io::Result<kvm_sregs> {
+        self.fd.get_sregs().map_err(errno)
+    }
+
+    /// Makes the processor forget the translations that it has cached, by loading CR3 twice: one
+    /// that differs in nothing but how the root table is cached, and the right one.
+    ///
+    /// # Errors
+    /// What KVM_GET_SREGS and KVM_SET_SREGS say.
+    pub(crate) fn flush_translations(&mut self) -> io::Result<()> {
+        let mut sregs = self.sregs()?;
+        for _ in 0..2 {
+            sregs.cr3 ^= CR3_WRITE_THROUGH;
+            self.fd.set_sregs(&sregs).map_err(errno)?;
+        }
+        Ok(())
+    }
+
+    /// The machine whose vCPU this is.
+    pub(crate) fn machine(&self) -> &'static Machine {
+        self.machine
     }
 
     /// The vCPU's number.
@@ -250,7 +255,7 @@ impl Vcpu {
     /// # Errors
     /// What KVM_GET_SREGS says.
     pub(crate) fn bases(&mut self) -> io::Result<(u64, u64)> {
-        let s = self.fd.get_sregs().map_err(errno)?;
+        let s = self.sregs()?;
         Ok((s.fs.base, s.gs.base))
     }
 
@@ -259,7 +264,7 @@ impl Vcpu {
     /// # Errors
     /// What KVM_GET_SREGS and KVM_SET_SREGS say.
     pub(crate) fn set_base(&mut self, gs: bool, base: u64) -> io::Result<()> {
-        let mut s = self.fd.get_sregs().map_err(errno)?;
+        let mut s = self.sregs()?;
         if gs {
             s.gs.base = base
         } else {
@@ -311,32 +316,42 @@ impl Vcpu {
 
     /// Runs the guest until something must be done for it.
     pub(crate) fn run(&mut self) -> Exit {
+        match self.run_to_port() {
+            Ok(port) => self.port_exit(port),
+            Err(exit) => exit,
+        }
+    }
+
+    /// Runs the guest until it executes an `out` (to this port) or, with None, an `in`, and leaves
+    /// the registers as KVM shows them; an error is any other exit.
+    pub(crate) fn run_to_port(&mut self) -> Result<Option<u16>, Exit> {
         self.show_cpu();
         if let Err(e) = self.store_registers() {
-            return Exit::Broken(format!("the segment registers cannot be set: {e}"));
+            let what = format!("the segment registers cannot be set: {e}");
+            return Err(Exit::Broken(what));
         }
         loop {
             let outcome = match self.fd.run() {
                 Ok(VcpuExit::IoOut(port, _)) => Ok(Some(port)),
                 Ok(VcpuExit::IoIn(..)) => Ok(None),
-                Ok(VcpuExit::Unsupported(KVM_EXIT_DIRTY_RING_FULL)) => return Exit::RingFull,
+                Ok(VcpuExit::Unsupported(KVM_EXIT_DIRTY_RING_FULL)) => return Err(Exit::RingFull),
                 Ok(VcpuExit::Intr) => Err(libc::EINTR),
-                Ok(other) => return Exit::Broken(format!("KVM_RUN returned {other:?}")),
+                Ok(other) => return Err(Exit::Broken(format!("KVM_RUN returned {other:?}"))),
                 Err(e) => Err(e.errno()),
             };
             match outcome {
-                Ok(port) => return self.port_exit(port),
+                Ok(port) => return Ok(port),
                 Err(libc::EINTR) => {
                     if self.interrupted_in_user_code() {
-                        return Exit::Interrupted;
+                        return Err(Exit::Interrupted);
                     }
                     self.fd.set_kvm_immediate_exit(0);
                 }
                 Err(libc::EAGAIN) => {}
-                Err(libc::EFAULT) => return Exit::BadMemory,
+                Err(libc::EFAULT) => return Err(Exit::BadMemory),
                 Err(e) => {
                     let e = io::Error::from_raw_os_error(e);
-                    return Exit::Broken(format!("KVM_RUN failed: {e}"));
+                    return Err(Exit::Broken(format!("KVM_RUN failed: {e}")));
                 }
             }
         }
@@ -358,7 +373,7 @@ impl Vcpu {
             Resume::Segments => {
                 let mut sregs = match self.sregs.take() {
                     Some(sregs) => sregs,
-                    None => Box::new(self.fd.get_sregs().map_err(errno)?),
+                    None => Box::new(self.sregs()?),
                 };
                 sregs.cs = boot::user_code();
                 sregs.ss = boot::user_stack();
@@ -404,7 +419,7 @@ impl Vcpu {
     }
 
     fn exception(&mut self) -> Exit {
-        let sregs = match self.fd.get_sregs() {
+        let sregs = match self.sregs() {
             Ok(sregs) => sregs,
             Err(e) => return Exit::Broken(format!("KVM_GET_SREGS failed: {e}")),
         };
@@ -462,32 +477,6 @@ impl Vcpu {
             return true;
         }
         rip < layout::SYSTEM && !(stub..stub + PAGE).contains(&rip)
-    }
-
-    /// Runs the probe guest, a single `syscall`, and says in which ring it arrives.
-    ///
-    /// # Errors
-    /// When the probe does not end in the stub: this KVM cannot run programs.
-    pub(crate) fn probe_syscall_entry(&mut self) -> io::Result<SyscallEntry> {
-        let regs = kvm_regs {
-            rip: self.machine.stub_page + stubs::PROBE,
-            ..Default::default()
-        };
-        self.start(regs, (0, 0), None)?;
-        match self.run() {
-            Exit::Syscall => {}
-            other => {
-                return Err(io::Error::other(format!(
-                    "a guest's system call ended in {other:?}"
-                )));
-            }
-        }
-        let sregs = self.fd.get_sregs().map_err(errno)?;
-        Ok(if sregs.cs.selector & 3 == 0 {
-            SyscallEntry::Ring0
-        } else {
-            SyscallEntry::Ring3
-        })
     }
 }
 
