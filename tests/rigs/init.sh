@@ -17,6 +17,8 @@ ip link set lo up
 # Nothing of the kernel's own goes between the lines of the tests, short of a crash.
 echo 1 > /proc/sys/kernel/printk
 ulimit -c 0
+# Programs may reserve more than this small machine has.
+echo 1 > /proc/sys/vm/overcommit_memory
 cd /tmp
 
 for module in $(cat /rig/modules); do

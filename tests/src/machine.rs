@@ -8,6 +8,8 @@ use std::time::Duration;
 const NATIVE_ONLY: &str = "VMMLOAD_NATIVE_ONLY";
 /// How many times longer than elsewhere everything may take here, as in an emulator.
 const PATIENCE: &str = "VMMLOAD_PATIENCE";
+/// Heavy tests do this part of their work only.
+const WORK_DIVISOR: &str = "VMMLOAD_WORK_DIVISOR";
 /// Names the emulated machine that the tests run in, where there is nothing but what was packed.
 const RIG: &str = "VMMLOAD_RIG";
 
@@ -47,24 +49,25 @@ pub fn skip(why: &str) {
 /// When `VMMLOAD_PATIENCE` is set and no number.
 #[must_use]
 pub fn patience(limit: Duration) -> Duration {
-    limit * slowness()
+    limit * number(PATIENCE)
 }
 
-/// An amount of work as this machine can do it in about the time of a real one.
+/// An amount of work as this machine can do it in reasonable time.
 ///
 /// # Panics
-/// Like [`patience`].
+/// When `VMMLOAD_WORK_DIVISOR` is set and no number.
 #[must_use]
 pub fn work(amount: u64) -> u64 {
-    amount / u64::from(slowness())
+    amount / u64::from(number(WORK_DIVISOR))
 }
 
-fn slowness() -> u32 {
-    let Ok(times) = std::env::var(PATIENCE) else {
+/// The number that an environment variable holds, else 1.
+fn number(name: &str) -> u32 {
+    let Ok(text) = std::env::var(name) else {
         return 1;
     };
-    let number = times.parse().ok().filter(|&times| times > 0);
-    number.unwrap_or_else(|| panic!("{PATIENCE}={times} is no number above zero"))
+    let number = text.parse().ok().filter(|&number| number > 0);
+    number.unwrap_or_else(|| panic!("{name}={text} is no number above zero"))
 }
 
 /// The emulated machine that the tests run in, `amd` or `intel`; `None` on a real one.

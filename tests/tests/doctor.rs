@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use vmmload_tests::machine::{can_run_inside, is_root, skip};
+use vmmload_tests::packages::program;
 use vmmload_tests::{Outcome, Program, vmmload};
 
 /// Emulated machines are slow.
@@ -154,7 +155,7 @@ fn text_fits_the_screen_and_ends_with_a_verdict() {
 
 /// The command as a user who may not open /dev/kvm.
 fn as_nobody(arguments: &[&str]) -> Outcome {
-    Program::new("/usr/bin/setpriv")
+    Program::new(program("/usr/bin/setpriv", "util-linux"))
         .args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"])
         .arg(vmmload())
         .args(arguments)
@@ -167,7 +168,7 @@ fn a_user_without_access_is_told_how_to_get_it() {
     if !is_root() {
         return skip("not root, so no other user can be tried");
     }
-    let open = Command::new("/usr/bin/setpriv")
+    let open = Command::new(program("/usr/bin/setpriv", "util-linux"))
         .args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"])
         .args(["/bin/sh", "-c", "exec 3<>/dev/kvm"])
         .output()
@@ -201,7 +202,7 @@ fn a_machine_without_the_device_is_told_to_load_the_module() {
     // An empty /dev of its own hides the device, and shared memory with it.
     let script = "mount -t tmpfs none /dev && exec \"$@\"";
     let hidden = |command: &[&str]| {
-        Program::new("/usr/bin/unshare")
+        Program::new(program("/usr/bin/unshare", "util-linux"))
             .args(["--mount", "/bin/sh", "-c", script, "sh"])
             .args(command.iter().copied())
             .limit(LIMIT)

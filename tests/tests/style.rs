@@ -46,6 +46,7 @@ const UNSAFE: &[&str] = &[
     "launcher/src/syscalls/threads.rs",
     "launcher/src/tracking/harvester.rs",
     "shim/src/lib.rs",
+    "tests/rigs/src/emulator/mod.rs",
     "tests/src/bench/bare_exit.rs",
     "tests/src/bench/workload.rs",
     "tests/src/machine.rs",

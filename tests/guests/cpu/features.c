@@ -43,7 +43,9 @@ int main(void)
     SHOW(pclmul), SHOW(avx), SHOW(avx2), SHOW(fma), SHOW(bmi), SHOW(bmi2), SHOW(avx512f);
     SHOW(avx512bw), SHOW(avx512vl), SHOW(avx512vnni);
     CHECK(__get_cpuid(1, &a, &b, &c, &d));
-    printf("xsave %d, osxsave %d, rdrand %d\n", !!(c & bit_XSAVE), !!(c & bit_OSXSAVE), !!(c & bit_RDRND));
+    /* XSAVE is usable where the kernel has enabled it; whether the processor has it all the same is
+     * for kernels to know. */
+    printf("osxsave %d, rdrand %d\n", !!(c & bit_OSXSAVE), !!(c & bit_RDRND));
     if (c & bit_OSXSAVE)
         printf("enabled states %#llx\n", enabled_states() & 0xe7);
     if (__builtin_cpu_supports("sse4.2"))

@@ -2,7 +2,6 @@
 #include "check.h"
 
 #define PAGES 512
-#define ROUNDS 6000
 
 enum state { UNMAPPED, NONE, READABLE, WRITABLE };
 
@@ -109,7 +108,8 @@ int main(void)
     set(0, PAGES, NONE, 1);
     zero_source = open("/dev/zero", O_RDONLY);
     CHECK(pipe(sink) == 0);
-    for (int round = 0; round < ROUNDS; round++) {
+    int rounds = part_of(6000);
+    for (int round = 0; round < rounds; round++) {
         unsigned from = draw(PAGES), longest = draw(8) ? 16 : PAGES;
         unsigned room = PAGES - from, pages = 1 + draw(room < longest ? room : longest);
         switch (draw(8)) {

@@ -16,7 +16,8 @@ static void *work(void *argument)
     uint64_t seed = (uint64_t)(long)argument * 2654435761u + 1;
     char *blocks[BLOCKS] = {0};
     size_t sizes[BLOCKS] = {0};
-    for (int i = 0; i < 3000; i++) {
+    int rounds = part_of(3000);
+    for (int i = 0; i < rounds; i++) {
         seed = seed * 6364136223846793005ULL + 1442695040888963407ULL;
         int slot = (int)(seed >> 33) % BLOCKS;
         size_t bytes = (seed >> 40) % (i % 50 == 0 ? 1 << 20 : 8000);

@@ -4,17 +4,17 @@
 #include <semaphore.h>
 
 #define THREADS 8
-#define ROUNDS 4000
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER, inherit;
 static pthread_rwlock_t lock = PTHREAD_RWLOCK_INITIALIZER;
 static pthread_cond_t turn_changed = PTHREAD_COND_INITIALIZER;
 static sem_t permits;
+static int rounds;
 static long by_mutex, by_inherit, by_lock, by_atomic, inside, turn, turns;
 
 static void count_under_locks(void)
 {
-    for (int i = 0; i < ROUNDS; i++) {
+    for (int i = 0; i < rounds; i++) {
         pthread_mutex_lock(&mutex);
         by_mutex++;
         pthread_mutex_unlock(&mutex);
@@ -33,7 +33,7 @@ static void count_under_locks(void)
 
 static void at_most_three_at_a_time(void)
 {
-    for (int i = 0; i < ROUNDS / 10; i++) {
+    for (int i = 0; i < rounds / 10; i++) {
         CHECK(sem_wait(&permits) == 0);
         CHECK(__atomic_add_fetch(&inside, 1, __ATOMIC_SEQ_CST) <= 3);
         __atomic_fetch_sub(&inside, 1, __ATOMIC_SEQ_CST);
@@ -76,6 +76,7 @@ static void timed_waits_end(void)
 
 int main(void)
 {
+    rounds = part_of(4000);
     pthread_t threads[THREADS];
     pthread_mutexattr_t attributes;
     pthread_mutexattr_init(&attributes);
@@ -87,6 +88,6 @@ int main(void)
         CHECK(pthread_join(threads[i], NULL) == 0);
     timed_waits_end();
     printf("%ld %ld %ld %ld %ld\n", by_mutex, by_inherit, by_lock, by_atomic, turns);
-    CHECK(by_mutex == THREADS * ROUNDS && by_inherit == by_mutex && by_lock == by_mutex);
+    CHECK(by_mutex == THREADS * rounds && by_inherit == by_mutex && by_lock == by_mutex);
     CHECK(by_atomic == by_mutex && turns == THREADS * 100);
 }

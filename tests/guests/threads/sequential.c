@@ -13,7 +13,8 @@ static void *work(void *number)
 
 int main(void)
 {
-    for (long i = 0; i < 5000; i++) {
+    long end = part_of(5000);
+    for (long i = 0; i < end; i++) {
         pthread_t thread;
         void *result;
         CHECK(pthread_create(&thread, NULL, work, (void *)i) == 0);

@@ -2,7 +2,7 @@
 #include "check.h"
 #include <pthread.h>
 
-#define ROUNDS 2000
+static int rounds;
 
 static volatile char *page;
 static int turn; /* 0: the writer's, 1: the changer's */
@@ -21,7 +21,7 @@ static void pass_to(int whose)
 /* Always finds zero: what it wrote last round was taken away by the other thread. */
 static void *write_and_look(void *unused)
 {
-    for (int i = 0; i < ROUNDS; i++) {
+    for (int i = 0; i < rounds; i++) {
         wait_for(0);
         CHECK(page[0] == 0 && page[100] == 0);
         page[0] = page[100] = (char)(i | 1);
@@ -50,10 +50,11 @@ static void change(int round)
 
 int main(void)
 {
+    rounds = part_of(2000);
     pthread_t writer;
     page = map_private(PAGE, PROT_READ | PROT_WRITE);
     CHECK(pthread_create(&writer, NULL, write_and_look, NULL) == 0);
-    for (int i = 0; i < ROUNDS; i++) {
+    for (int i = 0; i < rounds; i++) {
         wait_for(1);
         change(i);
         pass_to(0);

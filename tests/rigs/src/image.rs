@@ -118,9 +118,11 @@ impl Tree {
         }
         let modules = rig.modules().map(|name| format!("{name}.ko\n")).concat();
         let environment = format!(
-            "export VMMLOAD_BIN=/usr/bin/vmmload VMMLOAD_RIG={} VMMLOAD_PATIENCE={} CI=1\n",
+            "export CI=1 VMMLOAD_BIN=/usr/bin/vmmload VMMLOAD_RIG={} VMMLOAD_PATIENCE={} \
+             VMMLOAD_WORK_DIVISOR={}\n",
             rig.name(),
-            rig.patience()
+            rig.patience(),
+            rig.work_divisor()
         );
         let steps: String = products
             .steps
@@ -226,11 +228,9 @@ impl Tree {
 
 /// A call of `step` in the rig's shell.
 fn script_line(name: &str, words: &[String]) -> String {
-    let quoted: Vec<String> = words
-        .iter()
-        .map(|word| format!("'{}'", word.replace('\'', "'\\''")))
-        .collect();
-    format!("step {name} {}\n", quoted.join(" "))
+    let quoted = |word: &str| format!(" '{}'", word.replace('\'', "'\\''"));
+    let words: String = words.iter().map(|word| quoted(word)).collect();
+    format!("step{}{words}\n", quoted(name))
 }
 
 /// Only the newest image of each rig is worth its place.

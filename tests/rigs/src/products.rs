@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
-use vmmload_tests::scratch;
+use vmmload_tests::{Guest, scratch};
 
 use crate::command::output;
 use crate::rig::{Rig, Step};
@@ -61,6 +61,12 @@ pub(crate) fn build(rig: Rig, options: &Options) -> Result<Products, RigError> {
                 products.files.extend(needs(&words, &products.vmmload)?);
                 words
             }
+            Step::Benchmark(_, options) => {
+                products.files.insert(touching_guest());
+                let bench = executable(&built, "bin", "bench")?;
+                let options = options.iter().map(|&word| word.to_owned());
+                std::iter::once(bench).chain(options).collect()
+            }
             Step::Command(_, words) => words.iter().map(|&word| word.to_owned()).collect(),
         };
         if let Some(program) = words.first().filter(|word| word.starts_with('/')) {
@@ -94,18 +100,8 @@ fn test_command(
     ignored: bool,
     arguments: &[String],
 ) -> Result<Vec<String>, RigError> {
-    let is_it = |product: &&Value| {
-        product["target"]["name"] == binary && product["target"]["kind"][0] == "test"
-    };
-    let executable = built
-        .iter()
-        .find(is_it)
-        .and_then(|product| product["executable"].as_str());
-    let executable = executable.ok_or_else(|| {
-        RigError::Missing(format!("there are no tests in tests/tests/{binary}.rs"))
-    })?;
     let mut words = vec![
-        executable.to_owned(),
+        executable(built, "test", binary)?,
         format!("--test-threads={}", rig.test_threads()),
     ];
     if ignored {
@@ -117,6 +113,25 @@ fn test_command(
     );
     words.extend(arguments.iter().cloned());
     Ok(words)
+}
+
+/// The path of one of the executables that cargo has built.
+fn executable(built: &[Value], kind: &str, name: &str) -> Result<String, RigError> {
+    let is_it = |product: &&Value| {
+        product["target"]["name"] == name
+            && product["target"]["kind"][0] == kind
+            && product["executable"].is_string()
+    };
+    let found = built.iter().find(is_it);
+    found
+        .and_then(|product| product["executable"].as_str())
+        .map(str::to_owned)
+        .ok_or_else(|| RigError::Missing(format!("the package of tests has no {kind} {name}")))
+}
+
+/// The one guest that the benchmark's counts need.
+fn touching_guest() -> PathBuf {
+    Guest::new("tracking/touch").path()
 }
 
 /// The files that these tests ask for: see `VMMLOAD_LIST_NEEDS` in the harness.

@@ -21,6 +21,8 @@ pub(crate) enum Step {
         /// Runs the tests that are ignored elsewhere, too.
         ignored: bool,
     },
+    /// The benchmark, with these options.
+    Benchmark(&'static str, &'static [&'static str]),
     /// A command line.
     Command(&'static str, &'static [&'static str]),
 }
@@ -30,7 +32,7 @@ impl Step {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Step::Tests { binary, .. } => binary,
-            Step::Command(name, _) => name,
+            Step::Benchmark(name, _) | Step::Command(name, _) => name,
         }
     }
 }
@@ -47,17 +49,41 @@ const fn without(binary: &'static str, skip: &'static [&'static str]) -> Step {
     }
 }
 
+/// What only a rig can show: the tests that need KVM's own counters.
+const HARDWARE: Step = Step::Tests {
+    binary: "hardware",
+    skip: &[],
+    ignored: true,
+};
+
+const DOCTOR: Step = Step::Command("what doctor says", &["vmmload", "doctor"]);
+const COUNTS: Step = Step::Benchmark("counts", &["--counts", "--pages", "20000"]);
+
 const AMD: &[Step] = &[
-    Step::Command("doctor", &["vmmload", "doctor"]),
+    DOCTOR,
+    HARDWARE,
+    COUNTS,
+    tests("doctor"),
     tests("small_programs"),
+    tests("processor"),
     tests("tracking"),
     tests("memory"),
-    tests("processor"),
     tests("threads"),
     tests("signals"),
 ];
 
-const INTEL: &[Step] = AMD;
+const INTEL: &[Step] = &[
+    DOCTOR,
+    HARDWARE,
+    COUNTS,
+    tests("doctor"),
+    tests("small_programs"),
+    tests("processor"),
+    tests("tracking"),
+    tests("memory"),
+    tests("threads"),
+    tests("signals"),
+];
 
 impl Rig {
     /// As it is typed.
@@ -89,6 +115,14 @@ impl Rig {
         match self {
             Rig::Amd => 8,
             Rig::Intel => 4,
+        }
+    }
+
+    /// What part of a real machine's work the heavy tests do: one in so many.
+    pub(crate) fn work_divisor(self) -> u32 {
+        match self {
+            Rig::Amd => 8,
+            Rig::Intel => 25,
         }
     }
 

@@ -2,10 +2,13 @@
 //! instruction.
 //!
 //! Bochs boots like a real machine, so kernel and initramfs come on a CD image. Debian's build has the
-//! debugger in it, which is told to continue.
+//! debugger in it, which is told to continue. The debugger has standard input and output, so the
+//! machine's screen is a pseudo-terminal that Bochs opens; somebody has to read it, or Bochs waits for
+//! ever to write on.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -60,6 +63,8 @@ pub(super) fn boot(image: &Image, directory: &Path) -> Result<Emulator, RigError
         .stdout(Stdio::from(log("screen")?))
         .stderr(Stdio::from(log("messages")?));
     let child = start(&mut command)?;
+    let printed = directory.join("messages");
+    std::thread::spawn(move || read_screen(&printed));
     let file = File::open(&serial).map_err(doing(format!("reading {}", serial.display())))?;
     let process = format!("/proc/{}/stat", child.id());
     Ok(Emulator {
@@ -145,6 +150,30 @@ fn remove_older(directory: &Path) {
             let _ = fs::remove_file(entry.path());
         }
     }
+}
+
+/// Reads and forgets what Bochs shows on its terminal, whose name it prints.
+fn read_screen(printed: &Path) {
+    let named = || {
+        let text = fs::read_to_string(printed).ok()?;
+        let (_, rest) = text.split_once("connected to screen \"")?;
+        Some(rest.split_once('"')?.0.to_owned())
+    };
+    let terminal = (0..300).find_map(|_| {
+        std::thread::sleep(POLL);
+        named()
+    });
+    let Some(terminal) = terminal else { return };
+    // As it comes, not line by line.
+    let _ = Command::new("stty")
+        .args(["-F", &terminal, "raw", "-echo"])
+        .status();
+    let opened = File::options()
+        .read(true)
+        .custom_flags(libc::O_NOCTTY)
+        .open(terminal);
+    // Ends with an error when Bochs does.
+    let _ = opened.and_then(|mut screen| io::copy(&mut screen, &mut io::sink()));
 }
 
 /// Reads a file that a process goes on writing, until that process has ended.

@@ -4,6 +4,7 @@ mod bochs;
 mod qemu;
 
 use std::io::Read;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -47,10 +48,18 @@ pub(crate) fn boot(rig: Rig, image: &Image, directory: &Path) -> Result<Emulator
     }
 }
 
-/// Starts the emulator in a process group of its own, so that Ctrl-C reaches only the rig's watcher.
+/// Starts the emulator, which dies with the thread that does so, however that ends.
 fn start(command: &mut Command) -> Result<Child, RigError> {
-    std::os::unix::process::CommandExt::process_group(command, 0);
     let shown = crate::command::shown(command);
+    let die_along = || {
+        // SAFETY: the request takes a number and touches no memory.
+        match unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } {
+            0 => Ok(()),
+            _ => Err(std::io::Error::last_os_error()),
+        }
+    };
+    // SAFETY: runs between fork and exec: it makes one system call and allocates nothing.
+    unsafe { command.pre_exec(die_along) };
     command.stdin(Stdio::null()).spawn().map_err(doing(shown))
 }
 

@@ -9,6 +9,9 @@ use crate::image::Image;
 pub(super) const PACKAGES: &str = "qemu-system-x86";
 pub(super) const FILES: &[&str] = &["/usr/bin/qemu-system-x86_64"];
 
+/// Both processors on one host thread: with a thread each, memory of the emulated kernel is damaged now
+/// and then where a VM runs (seen with QEMU 7.2: wrong pages in the guest, stacks overwritten).
+const ACCELERATOR: &str = "tcg,thread=single";
 /// `la57=off`: with five-level page tables, which no guest here uses, each emulated walk takes longer.
 const PROCESSOR: &str = "max,la57=off";
 /// MiB; a third of it for a program of 100,000 pages, the rest for the archive and the host's own.
@@ -23,7 +26,7 @@ pub(super) fn boot(image: &Image) -> Result<Emulator, RigError> {
     command
         .args([
             "-accel",
-            "tcg,thread=multi",
+            ACCELERATOR,
             "-cpu",
             PROCESSOR,
             "-smp",
