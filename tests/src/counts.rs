@@ -17,7 +17,7 @@ use crate::{Guest, Session};
 /// System calls that one command makes.
 pub const CALLS: u64 = 1000;
 /// Handovers between two threads that one command makes.
-pub const HANDOVERS: u64 = 20_000;
+pub const HANDOVERS: u64 = 4000;
 
 /// For one command, or for a few epochs: generous, as the machine may be an emulated one.
 const PATIENCE: Duration = Duration::from_secs(300);

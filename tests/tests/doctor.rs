@@ -48,7 +48,7 @@ const KEYS: [&str; 8] = [
     "usable", "kernel", "kvm", "modules", "probes", "limits", "features", "findings",
 ];
 
-const PROBES: [&str; 8] = [
+const PROBES: [&str; 9] = [
     "syscall_entry",
     "write_log",
     "write_log_evidence",
@@ -56,6 +56,7 @@ const PROBES: [&str; 8] = [
     "port_exit_rip",
     "tsc",
     "exit_ns",
+    "exits_per_armed_store",
     "armed_store_ns",
 ];
 
@@ -109,7 +110,10 @@ fn this_machine_is_fit_and_its_probes_agree() {
     let entry = word(&document, "/probes/syscall_entry", &["ring0", "ring3"]);
     let log = word(&document, "/probes/write_log", &["hardware", "fault"]);
     let paging = word(&document, "/probes/paging", &["nested", "shadow"]);
-    word(&document, "/probes/write_log_evidence", &["count", "time"]);
+    let evidence = word(&document, "/probes/write_log_evidence", &["count", "time"]);
+    let counted = document["probes"]["exits_per_armed_store"].as_f64();
+    assert_eq!(counted.is_some(), evidence == "count", "{document:#}");
+    assert!(counted.is_none_or(|exits| (log == "fault") == (exits >= 0.5)));
     word(&document, "/probes/port_exit_rip", &["at", "behind"]);
     word(&document, "/probes/tsc", &["host"]);
     assert!(log == "fault" || paging == "nested", "{document:#}");

@@ -7,7 +7,7 @@ use crate::probes::paging::Paging;
 use crate::probes::port_exit::PortExitRip;
 use crate::probes::syscall_entry::SyscallEntry;
 use crate::probes::tsc::GuestTsc;
-use crate::probes::write_log::{Evidence, WriteLog};
+use crate::probes::write_log::{ARMED_PAGES, Evidence, WriteLog};
 
 /// The members that hold facts.
 pub(crate) fn of(facts: &Facts) -> Map<String, Value> {
@@ -67,7 +67,7 @@ fn probes(vm: Option<&VmFacts>) -> Value {
             WriteLog::Fault => "fault".into(),
         }),
         "write_log_evidence": found(vm, |vm| &vm.write_log, |outcome| match outcome.evidence {
-            Evidence::Count => "count".into(),
+            Evidence::Count(_) => "count".into(),
             Evidence::Time => "time".into(),
         }),
         "paging": found(vm, |vm| &vm.paging, |paging| match paging {
@@ -83,6 +83,10 @@ fn probes(vm: Option<&VmFacts>) -> Value {
             GuestTsc::Other => "other".into(),
         }),
         "exit_ns": found(vm, |vm| &vm.exit_ns, Value::from),
+        "exits_per_armed_store": found(vm, |vm| &vm.write_log, |outcome| match outcome.evidence {
+            Evidence::Count(exits) => (exits as f64 / ARMED_PAGES as f64).into(),
+            Evidence::Time => Value::Null,
+        }),
         "armed_store_ns": found(vm, |vm| &vm.write_log, |outcome| outcome.armed_store_ns.into()),
     })
 }

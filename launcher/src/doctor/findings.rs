@@ -160,7 +160,7 @@ pub(super) mod testing {
             exit_ns: Ok(1_200),
             write_log: Ok(Outcome {
                 log: WriteLog::Hardware,
-                evidence: Evidence::Count,
+                evidence: Evidence::Count(0),
                 armed_store_ns: 90,
             }),
             paging: Ok(Paging::Nested),

@@ -10,7 +10,7 @@ use crate::probes::paging::Paging;
 use crate::probes::port_exit::PortExitRip;
 use crate::probes::syscall_entry::SyscallEntry;
 use crate::probes::tsc::GuestTsc;
-use crate::probes::write_log::{Evidence, WriteLog};
+use crate::probes::write_log::{ARMED_PAGES, Evidence, WriteLog};
 
 /// An exit that takes longer than this is worth a word: it is several times what hardware needs.
 const LONG_EXIT_NS: u64 = 5_000;
@@ -183,14 +183,16 @@ pub(super) fn tracking(facts: &Facts) -> Section {
         None => {}
         Some(Ok(outcome)) => {
             let evidence = match outcome.evidence {
-                Evidence::Count => "by KVM's count of exits",
-                Evidence::Time => "by the time it takes",
+                Evidence::Count(exits) => format!("KVM counts {exits} for {ARMED_PAGES} pages"),
+                Evidence::Time => "by the time it takes".to_owned(),
             };
             let cost = display_ns(outcome.armed_store_ns);
             match outcome.log {
                 WriteLog::Hardware => section.ok(
                     "write log",
-                    format!("the processor's (PML), {cost} for each page and epoch; {evidence}"),
+                    format!(
+                        "the processor's (PML), no fault, {cost} for each page and epoch; {evidence}"
+                    ),
                 ),
                 WriteLog::Fault => section.note(
                     "write log",

@@ -3,14 +3,14 @@
  *   b  write the beacon page          w  write every stride-th page of the buffer once
  *   r  read every page                k  let the kernel fill every stride-th page
  *   t  four threads write every stride-th page, each in its own quarter
- *   h  two threads hand a turn to each other 20,000 times through memory, without a system call; with
+ *   h  two threads hand a turn to each other 4,000 times through memory, without a system call; with
  *      its turn, each writes a page of its own, until every stride-th page is written
  *   n  make 1,000 system calls        i  nothing but the answer           q  leave */
 #include "check.h"
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define HANDOVERS 20000
+#define HANDOVERS 4000
 
 static volatile char *buffer, *beacon;
 static size_t pages, stride;

@@ -199,13 +199,9 @@ impl Tree {
     }
 
     fn put(&mut self, place: &Path, mode: u32, time: u32, content: Vec<u8>) {
-        if let Some(parent) = place
-            .parent()
-            .filter(|parent| !self.0.contains_key(*parent))
-        {
-            if parent != Path::new("/") {
-                self.directory(parent);
-            }
+        let parent = place.parent().filter(|&parent| parent != Path::new("/"));
+        if let Some(parent) = parent.filter(|&parent| !self.0.contains_key(parent)) {
+            self.directory(parent);
         }
         self.0.insert(
             place.to_owned(),

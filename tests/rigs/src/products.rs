@@ -120,6 +120,8 @@ fn executable(built: &[Value], kind: &str, name: &str) -> Result<String, RigErro
     let is_it = |product: &&Value| {
         product["target"]["name"] == name
             && product["target"]["kind"][0] == kind
+            // Of a program, not the build of it that runs the unit tests in its source.
+            && product["profile"]["test"] == (kind == "test")
             && product["executable"].is_string()
     };
     let found = built.iter().find(is_it);
