@@ -146,6 +146,7 @@ impl Tree {
 
     /// The program under test, the tests and what they need, at the same places as on the host.
     fn tested(&mut self, products: &Products) -> Result<(), RigError> {
+        packages::ensure("/usr/bin/strip", "binutils").map_err(RigError::Missing)?;
         let stripped = scratch::Scratch::new();
         self.file(&products.vmmload, Path::new("/usr/bin/vmmload"))?;
         let mut programs: Vec<&Path> = vec![&products.vmmload];
