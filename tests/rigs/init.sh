@@ -8,7 +8,8 @@ mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
 mkdir -p /dev/shm /dev/pts
 mount -t tmpfs tmpfs /dev/shm
-mount -t tmpfs tmpfs /tmp
+# Everything is in memory anyhow, and what is tested may lie below /tmp.
+chmod 1777 /tmp
 mount -t devpts devpts /dev/pts
 # KVM's own counters.
 mount -t debugfs debugfs /sys/kernel/debug
