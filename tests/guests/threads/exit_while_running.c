@@ -29,7 +29,7 @@ static void *leave(void *number)
 
 static void short_lived_threads_come_and_go(void)
 {
-    for (long i = 0; i < 300; i++) {
+    for (long i = part_of(300); i > 0; i--) {
         pthread_t thread;
         void *result;
         CHECK(pthread_create(&thread, NULL, leave, (void *)i) == 0);
@@ -39,7 +39,7 @@ static void short_lived_threads_come_and_go(void)
 
 static void detached_threads_come_and_go(void)
 {
-    for (long i = 0; i < 50; i++) {
+    for (long i = part_of(50); i > 0; i--) {
         pthread_t thread;
         CHECK(pthread_create(&thread, NULL, leave, (void *)i) == 0 && pthread_detach(thread) == 0);
     }
