@@ -25,7 +25,7 @@ int main(void)
     static char stack[65536];
     volatile int arrived = 0;
     CHECK(signal(SIGUSR1, escape) != SIG_ERR);
-    for (volatile int i = 0; i < 10000; i++)
+    for (volatile int i = part_of(10000); i > 0; i--)
         if (sigsetjmp(back, 1) == 0)
             raise(SIGUSR1);
         else
@@ -33,7 +33,7 @@ int main(void)
     CHECK(getcontext(&other_context) == 0);
     other_context.uc_stack.ss_sp = stack, other_context.uc_stack.ss_size = sizeof stack;
     makecontext(&other_context, other, 0);
-    for (int i = 0; i < 1000; i++)
+    for (int i = part_of(1000); i > 0; i--)
         CHECK(swapcontext(&main_context, &other_context) == 0);
     printf("arrived %d, steps %d\n", arrived, steps);
 }
