@@ -59,7 +59,7 @@ impl WriterMemory {
         };
         memory.inode = fs::metadata(&memory.path).map_or(0, |file| file.ino());
         memory.take_over(shmem);
-        memory.avoid_huge_pages();
+        memory.advise();
         Ok(memory)
     }
 
@@ -95,17 +95,14 @@ impl WriterMemory {
         })
     }
 
-    /// A system that prefers huge pages for shared memory would back 2 MiB for the first record.
-    fn avoid_huge_pages(&self) {
-        // SAFETY: the range is our own whole mapping; this advice changes no contents. Kernels without
-        // huge pages refuse, which is as good.
-        unsafe {
-            libc::madvise(
-                self.start.as_ptr().cast(),
-                self.bytes,
-                libc::MADV_NOHUGEPAGE,
-            )
-        };
+    /// A system that prefers huge pages for shared memory would back 2 MiB for the first record. A child
+    /// by fork(2) is another process: a second writer, or a reason to keep this segment's memory.
+    fn advise(&self) {
+        for advice in [libc::MADV_NOHUGEPAGE, libc::MADV_DONTFORK] {
+            // SAFETY: the range is our own whole mapping; neither advice changes its contents. Kernels
+            // without huge pages refuse the first, which is as good.
+            unsafe { libc::madvise(self.start.as_ptr().cast(), self.bytes, advice) };
+        }
     }
 
     /// All words of the segment. Those that were never populated must not be touched.

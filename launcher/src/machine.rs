@@ -52,10 +52,35 @@ impl Machine {
         caps: Caps,
         ring_entries: u32,
     ) -> Result<&'static Self, CreateVmError> {
+        let stub_page = reserve_page().map_err(setup_failed("reserving the stub page"))?;
+        Self::create_around(stub_page, kvm, caps, ring_entries)
+    }
+
+    /// Makes the VM of a forked child, like its parent's `self`.
+    ///
+    /// # Errors
+    /// See [`CreateVmError`].
+    pub(crate) fn create_again(
+        &self,
+        kvm: &Kvm,
+        ring_entries: u32,
+    ) -> Result<&'static Self, CreateVmError> {
+        let again = Self::create_around(self.stub_page, kvm, *self.vm.caps(), ring_entries)?;
+        if let Some(entry) = self.entry.get() {
+            let _ = again.entry.set(*entry);
+        }
+        Ok(again)
+    }
+
+    fn create_around(
+        stub_page: u64,
+        kvm: &Kvm,
+        caps: Caps,
+        ring_entries: u32,
+    ) -> Result<&'static Self, CreateVmError> {
         let vm = Vm::create(kvm, caps, ring_entries)?;
         let tables =
             PageTables::new(&vm, ring_entries > 0).map_err(setup_failed("the guest's memory"))?;
-        let stub_page = reserve_page().map_err(setup_failed("reserving the stub page"))?;
         let stub_frame = boot::write_shared(&vm, &tables, stub_page)
             .map_err(setup_failed("the guest's tables"))?;
         let chunks = Chunks::new(boot::physical_bits(vm.cpuid()));

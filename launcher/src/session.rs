@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use kvm_bindings::kvm_regs;
-use vmmload_consumer::{CreateError, SegmentConfig, SegmentWriter, Track};
+use vmmload_consumer::{CreateError, Track};
 
 use crate::cli::{self, RunConfig};
 use crate::entry::Inherited;
@@ -23,7 +23,8 @@ use crate::process::image;
 use crate::process::mappings::{Backing, Mapping, Mappings, Prot};
 use crate::process::memory::Memory;
 use crate::process::stack::{self, StackError};
-use crate::process::state::{IdleVcpu, Process, VcpuStats};
+use crate::process::signals::Dispositions;
+use crate::process::state::{IdleVcpu, Lineage, Process, VcpuStats};
 use crate::process::thread::{Birth, GuestThread};
 use crate::tracking::harvester::Tracker;
 
@@ -65,9 +66,6 @@ impl RunError {
     }
 }
 
-/// Counter pages where address space is limited: 16 MiB, for 8 GiB of written memory.
-const SMALL_HEAT_PAGES: u32 = 4096;
-
 /// Runs the command. Returns only if it could not be started.
 pub(crate) fn run(config: RunConfig, inherited: &Inherited) -> RunError {
     // Until the first thread has its place, signals wait in the kernel.
@@ -91,7 +89,6 @@ fn start(config: RunConfig, inherited: &Inherited, mask: u64) -> Result<GuestThr
     let summary = open_summary(&config)?;
     let (kvm, caps) = caps::open().map_err(CreateVmError::from)?;
     let machine = Machine::create(&kvm, caps, if tracked { config.buffer } else { 0 })?;
-    drop(kvm);
     let (mut vcpu, ring) = Vcpu::create(machine, 0).map_err(RunError::Vcpu)?;
     let entry = syscall_entry::find(&mut vcpu).map_err(RunError::Vcpu)?;
     let _ = machine.entry.set(entry);
@@ -119,12 +116,29 @@ fn start(config: RunConfig, inherited: &Inherited, mask: u64) -> Result<GuestThr
     memory.offer_all();
     show_as(&execfn, &stack.strings);
 
-    let tracker = tracker(&config, &argv, exit_ns).map_err(RunError::Segment)?;
+    let command: Vec<u8> = argv
+        .iter()
+        .flat_map(|a| a.as_bytes_with_nul().to_vec())
+        .collect();
+    let tracker = Tracker::create(&config, &command, exit_ns).map_err(RunError::Segment)?;
     let stats = Arc::new(VcpuStats::default());
     tracker.add_vcpu(0, ring, stats.clone());
     let executable = std::fs::canonicalize(&path).unwrap_or(path);
     let executable = CString::new(executable.as_os_str().as_bytes()).unwrap_or_default();
-    let process = Process::new(machine, memory, tracker, config, executable, summary);
+    let process = Process::new(
+        machine,
+        memory,
+        tracker,
+        config,
+        executable,
+        summary,
+        Dispositions::inherited(),
+        Lineage {
+            kvm,
+            command,
+            exit_ns,
+        },
+    );
     let process: &'static Process = Box::leak(Box::new(process));
     Tracker::start(process).map_err(RunError::Harvester)?;
 
@@ -149,26 +163,6 @@ fn open_summary(config: &RunConfig) -> Result<Option<File>, RunError> {
     };
     let parked = descriptors::open_parked(|| target.open()).map_err(RunError::Summary)?;
     Ok(Some(parked.into()))
-}
-
-fn tracker(config: &RunConfig, argv: &[CString], exit_ns: u64) -> Result<Tracker, CreateError> {
-    let mut segment = SegmentConfig::new(std::process::id());
-    segment.interval_ns = u64::try_from(config.interval.as_nanos()).unwrap_or(u64::MAX);
-    segment.track = config.track;
-    segment.command = argv
-        .iter()
-        .flat_map(|a| a.as_bytes_with_nul().to_vec())
-        .collect();
-    // Where address space is limited, the table of counters must not take it all.
-    if stack::rlimit(libc::RLIMIT_AS) != u64::MAX {
-        segment.heat_pages = SMALL_HEAT_PAGES;
-    }
-    let heat_pages = segment.heat_pages;
-    Ok(Tracker::new(
-        SegmentWriter::create(&segment)?,
-        heat_pages,
-        exit_ns,
-    ))
 }
 
 /// The pages that the kernel maps into every process: the program finds them through

@@ -69,6 +69,23 @@ pub(crate) fn open_parked<E: From<io::Error>, T: AsRawFd>(
     Ok(copy)
 }
 
+/// In a forked child: closes ours, which were the parent's, but those in `keep`.
+pub(crate) fn close_after_fork(keep: &[RawFd]) {
+    let mut ours = lock();
+    for &fd in ours.iter().filter(|fd| !keep.contains(fd)) {
+        // SAFETY: the number is ours, and what owned it in the parent is never used in the child.
+        unsafe { libc::close(fd) };
+    }
+    ours.retain(|fd| keep.contains(fd));
+}
+
+/// Closes one of ours.
+pub(crate) fn close_parked(fd: OwnedFd) {
+    let mut ours = lock();
+    ours.remove(&fd.as_raw_fd());
+    drop(fd);
+}
+
 /// Our descriptors within `first..=last`, in order.
 pub(crate) fn ours_between(first: u32, last: u32) -> Vec<RawFd> {
     let clamp = |v: u32| RawFd::try_from(v).unwrap_or(RawFd::MAX);

@@ -6,6 +6,7 @@ pub(crate) mod filesystem;
 pub(crate) mod guest_memory;
 pub(crate) mod messages;
 pub(crate) mod process_view;
+pub(crate) mod processes;
 pub(crate) mod processor;
 pub(crate) mod relay;
 pub(crate) mod signals;

@@ -81,6 +81,25 @@ pub(crate) fn spawn(body: Box<dyn FnOnce() + Send>) -> io::Result<()> {
     result
 }
 
+/// Runs `f` while no stack is handed out.
+pub(crate) fn with_stacks_still<T>(f: impl FnOnce() -> T) -> T {
+    let _stacks = STACKS.lock().unwrap_or_else(PoisonError::into_inner);
+    f()
+}
+
+/// In a forked child: the calling thread is the only one, under a new id.
+pub(crate) fn after_fork() {
+    let here = 0u8;
+    let here = &raw const here as usize;
+    let stacks = STACKS.lock().unwrap_or_else(PoisonError::into_inner);
+    for stack in stacks.iter() {
+        let own = (stack.base..stack.base + STACK).contains(&here);
+        // SAFETY: gettid touches nothing.
+        let tid = if own { unsafe { libc::gettid() } } else { -1 };
+        stack.tid.store(tid, Ordering::Release);
+    }
+}
+
 extern "C" fn run(start: *mut c_void) -> *mut c_void {
     // SAFETY: `start` is the Box that `spawn` gave up for this thread.
     let start = unsafe { Box::from_raw(start.cast::<Start>()) };

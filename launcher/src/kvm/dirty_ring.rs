@@ -10,7 +10,7 @@ use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use kvm_bindings::{KVM_DIRTY_LOG_PAGE_OFFSET, kvm_dirty_gfn};
-use memmap2::{MmapOptions, MmapRaw};
+use memmap2::{Advice, MmapOptions, MmapRaw};
 
 const DIRTY: u32 = 1;
 const HARVESTED: u32 = 2;
@@ -44,6 +44,8 @@ impl DirtyRing {
             .offset(u64::from(KVM_DIRTY_LOG_PAGE_OFFSET) * 4096)
             .len((entries * ENTRY_BYTES) as usize)
             .map_raw(&vcpu)?;
+        // A forked child has a VM of its own; this would only keep its parent's alive.
+        map.advise(Advice::DontFork)?;
         Ok(Self {
             map,
             entries,

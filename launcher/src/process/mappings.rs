@@ -135,7 +135,7 @@ pub(crate) struct Piece {
 }
 
 /// All mappings of the program. The launcher's own are not in it.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Mappings {
     map: RangeMap<u64, Mapping>,
     generation: u64,

@@ -66,6 +66,34 @@ pub(crate) struct Memory {
     read_implies_exec: AtomicBool,
 }
 
+/// On which side of a fork(2) this is.
+pub(crate) enum Forked<'a> {
+    /// The parent, with the child's id.
+    Parent(i32),
+    /// The child.
+    Child(Copied<'a>),
+}
+
+/// What a child knows of the memory that it was given a copy of.
+pub(crate) struct Copied<'a> {
+    table: Mappings,
+    heap: Break,
+    of: &'a Memory,
+}
+
+impl Copied<'_> {
+    /// The child's memory, in a VM of its own.
+    pub(crate) fn into_memory(self, machine: &'static Machine) -> Memory {
+        Memory {
+            machine,
+            table: RwLock::new(self.table),
+            heap: Mutex::new(self.heap),
+            stack: self.of.stack.clone(),
+            read_implies_exec: AtomicBool::new(personality_reads_execute()),
+        }
+    }
+}
+
 /// Rounds up to whole pages; None past the end of the address space.
 pub(crate) fn page_up(value: u64) -> Option<u64> {
     Some(value.checked_add(PAGE - 1)? & !(PAGE - 1))
@@ -101,6 +129,21 @@ impl Memory {
             stack,
             read_implies_exec: AtomicBool::new(personality_reads_execute()),
         }
+    }
+
+    /// Runs `fork` while no mapping changes, and in the child (where it returns 0) gives the memory of the
+    /// child, whose VM is `machine`'s: the same mappings, of which the guest has no entries yet.
+    pub(crate) fn fork(&self, fork: impl FnOnce() -> io::Result<i32>) -> io::Result<Forked<'_>> {
+        let table = self.write();
+        let heap = self.heap();
+        Ok(match fork()? {
+            0 => Forked::Child(Copied {
+                table: table.clone(),
+                heap: *heap,
+                of: self,
+            }),
+            pid => Forked::Parent(pid),
+        })
     }
 
     /// The table, to look at. While it is held, no mapping comes or goes.

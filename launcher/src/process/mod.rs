@@ -2,6 +2,7 @@
 
 pub(crate) mod command;
 pub(crate) mod faults;
+pub(crate) mod fork;
 pub(crate) mod frame;
 pub(crate) mod image;
 pub(crate) mod lifecycle;

@@ -71,6 +71,23 @@ impl Dispositions {
         }
     }
 
+    /// A copy for a forked child, whose host handlers the kernel has copied too.
+    pub(crate) fn copied(&self) -> Self {
+        let actions = *self.actions.lock().unwrap_or_else(PoisonError::into_inner);
+        Self {
+            actions: Mutex::new(actions),
+        }
+    }
+
+    /// Leaves everything but what is ignored to the default, as CLONE_CLEAR_SIGHAND asks.
+    pub(crate) fn clear_handlers(&self) {
+        for signal in 1..=SIGNALS {
+            if !matches!(self.get(signal).handler, SIG_DFL | SIG_IGN) {
+                self.set(signal, KernelAction::default());
+            }
+        }
+    }
+
     /// The action for `signal`, 1 to 64.
     pub(crate) fn get(&self, signal: i32) -> KernelAction {
         self.actions.lock().unwrap_or_else(PoisonError::into_inner)[signal as usize - 1]

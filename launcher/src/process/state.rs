@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{ffi::CString, fs::File, io};
 
+use kvm_ioctls::Kvm;
+
 use super::memory::Memory;
 use super::signals::Dispositions;
 use crate::cli::RunConfig;
@@ -92,6 +94,18 @@ impl Drop for ReservedVcpu {
     }
 }
 
+/// What goes from a process to the children that it forks, whatever becomes of the files and rights that
+/// it was found with.
+#[derive(Debug)]
+pub(crate) struct Lineage {
+    /// `/dev/kvm`.
+    pub kvm: Kvm,
+    /// The command line, NUL-separated, as the segment shows it.
+    pub command: Vec<u8>,
+    /// What an exit to user space takes, in nanoseconds.
+    pub exit_ns: u64,
+}
+
 /// The wrapped process. Made once and never dropped.
 pub(crate) struct Process {
     /// The VM.
@@ -108,6 +122,8 @@ pub(crate) struct Process {
     pub executable: CString,
     /// Where the summary goes at the end, out of the program's way.
     pub summary: Option<File>,
+    /// What a forked child needs for a VM and a segment of its own.
+    pub lineage: Lineage,
     /// When the program started, on the monotonic clock.
     pub started_ns: u64,
     /// Threads started so far, the first included.
@@ -128,11 +144,14 @@ impl Process {
         config: RunConfig,
         executable: CString,
         summary: Option<File>,
+        dispositions: Dispositions,
+        lineage: Lineage,
     ) -> Self {
         Self {
             machine,
             memory,
-            dispositions: Dispositions::inherited(),
+            dispositions,
+            lineage,
             tracker,
             config,
             executable,

@@ -8,6 +8,7 @@ mod mapping;
 mod memory;
 mod own_state;
 mod proc_self;
+mod processes;
 mod signals;
 mod table;
 mod threads;

@@ -3,7 +3,8 @@
 //! A number that is not here is relayed: that includes calls that nobody has invented yet.
 
 use super::{
-    Handler, descriptors, mapping, memory, own_state, proc_self, signals, threads, unsupported,
+    Handler, descriptors, mapping, memory, own_state, proc_self, processes, signals, threads,
+    unsupported,
 };
 
 /// What is done with a call, and so which thread could do it.
@@ -45,6 +46,9 @@ const fn build() -> [Handling; HIGHEST] {
         // Threads: one host thread and one vCPU each.
         (libc::SYS_clone, OnVcpu(threads::clone)),
         (libc::SYS_clone3, OnVcpu(threads::clone3)),
+        // Processes: each has a VM of its own.
+        (libc::SYS_fork, OnVcpu(processes::fork)),
+        (libc::SYS_vfork, OnVcpu(processes::vfork)),
         (libc::SYS_exit, OnVcpu(threads::exit)),
         (libc::SYS_exit_group, OnVcpu(threads::exit_group)),
         // Signals: noted on the host, delivered in the guest.
@@ -83,8 +87,6 @@ const fn build() -> [Handling; HIGHEST] {
         (libc::SYS_openat, Emulated(proc_self::open)),
         (libc::SYS_openat2, Emulated(proc_self::open)),
         // Refused by name.
-        (libc::SYS_fork, Emulated(unsupported::fork)),
-        (libc::SYS_vfork, Emulated(unsupported::vfork)),
         (libc::SYS_execve, Emulated(unsupported::exec)),
         (libc::SYS_execveat, Emulated(unsupported::exec)),
     ];

@@ -1,39 +1,22 @@
-//! clone and clone3 for threads, exit and exit_group.
+//! clone and clone3 as far as they make threads, exit and exit_group.
 
-use zerocopy::{FromBytes, FromZeros, IntoBytes};
+use zerocopy::{FromZeros, IntoBytes};
 
-use super::unsupported;
-use super::{Outcome, check, errno};
+use super::{Outcome, check, errno, processes};
 use crate::guest::layout::USER_END;
 use crate::host::guest_memory;
+use crate::host::processes::CloneArgs;
 use crate::host::relay::{self, Call};
 use crate::host::signals as host;
 use crate::process::lifecycle;
 use crate::process::thread::{self, Birth, GuestThread};
-
-/// struct clone_args of linux/sched.h, up to version 2.
-#[derive(Debug, Clone, Copy, FromBytes, IntoBytes)]
-#[repr(C)]
-struct CloneArgs {
-    flags: u64,
-    pidfd: u64,
-    child_tid: u64,
-    parent_tid: u64,
-    exit_signal: u64,
-    stack: u64,
-    stack_size: u64,
-    tls: u64,
-    set_tid: u64,
-    set_tid_size: u64,
-    cgroup: u64,
-}
 
 /// Size of the first published version, the least that the kernel takes.
 const CLONE_ARGS_VER0: u64 = 64;
 
 const THREAD: u64 = (libc::CLONE_VM | libc::CLONE_SIGHAND | libc::CLONE_THREAD) as u64;
 
-fn has(flags: u64, flag: i32) -> bool {
+pub(super) fn has(flags: u64, flag: i32) -> bool {
     flags & flag as u32 as u64 != 0
 }
 
@@ -97,7 +80,7 @@ fn read_args(addr: u64, size: u64) -> Result<CloneArgs, i32> {
 
 fn create(thread: &mut GuestThread, call: &Call, args: &CloneArgs) -> Outcome {
     if !has(args.flags, libc::CLONE_THREAD) {
-        return unsupported::new_process(call, args.flags);
+        return processes::create(thread, call, args);
     }
     Outcome::from_result(create_thread(thread, args).map(|tid| tid as u64))
 }
@@ -173,7 +156,7 @@ fn prepare(tid: i32, args: &CloneArgs) -> Result<(), i32> {
     Ok(())
 }
 
-fn own_call(nr: libc::c_long, args: [u64; 6]) -> Result<u64, i32> {
+pub(super) fn own_call(nr: libc::c_long, args: [u64; 6]) -> Result<u64, i32> {
     // SAFETY: the calls made here set attributes of the calling thread only; the addresses are
     // used by the kernel at the thread's end, which checks them.
     check(unsafe { relay::raw(nr, args) })

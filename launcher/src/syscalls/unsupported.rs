@@ -16,35 +16,21 @@ fn say_once(bit: u32, text: &str) {
     }
 }
 
-/// A new process by fork(2), vfork(2), clone(2) or clone3(2); `flags` as clone's.
-pub(super) fn new_process(call: &Call, flags: u64) -> Outcome {
-    let vfork = flags & libc::CLONE_VFORK as u64 != 0;
+/// A process that shares its parent's memory and runs beside it: clone(2) with CLONE_VM, but neither
+/// CLONE_THREAD nor CLONE_VFORK.
+pub(super) fn shared_memory(call: &Call) -> Outcome {
     let name = match call.nr as libc::c_long {
-        libc::SYS_fork => "fork",
-        libc::SYS_vfork => "vfork",
-        libc::SYS_clone3 if vfork => "vfork (clone3)",
-        libc::SYS_clone3 => "fork (clone3)",
-        _ if vfork => "vfork (clone)",
-        _ => "fork (clone)",
+        libc::SYS_clone3 => "clone3",
+        _ => "clone",
     };
     say_once(
-        vfork as u32,
+        0,
         &format!(
-            "{name}: a wrapped program cannot create child processes with this version; the call \
-             fails with ENOSYS. Wrap the child itself, or run this program without vmmload"
+            "{name}: a wrapped program cannot have a process that shares its memory and runs beside \
+             it (CLONE_VM without CLONE_THREAD); the call fails with ENOSYS. Run it without vmmload"
         ),
     );
     Outcome::Return(errno(libc::ENOSYS))
-}
-
-/// fork(2).
-pub(super) fn fork(_: &mut GuestThread, call: &Call) -> Outcome {
-    new_process(call, 0)
-}
-
-/// vfork(2).
-pub(super) fn vfork(_: &mut GuestThread, call: &Call) -> Outcome {
-    new_process(call, libc::CLONE_VFORK as u64)
 }
 
 /// execve(2), execveat(2).

@@ -5,14 +5,18 @@ use std::mem::ManuallyDrop;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use vmmload_consumer::{Consumer, Counter, End, MappingEntry, PROT_SHARED, SegmentWriter};
+use vmmload_consumer::{
+    Consumer, Counter, CreateError, End, MappingEntry, PROT_SHARED, SegmentConfig, SegmentWriter,
+};
 
 use super::pace::Pace;
 use super::settle::Settler;
 use super::vcpu_log::{Take, VcpuLog};
+use crate::cli::RunConfig;
 use crate::host::{clock, messages, signals as host, threads};
 use crate::kvm::dirty_ring::DirtyRing;
 use crate::process::mappings::Mapping;
+use crate::process::stack;
 use crate::process::state::{Process, VcpuStats};
 
 /// The data path of one process. Whoever holds its lock is the ring's one writer: the harvester each
@@ -33,10 +37,36 @@ struct Harvest {
     mappings: Option<u64>,
 }
 
+/// Counter pages where address space is limited: 16 MiB, for 8 GiB of written memory.
+const SMALL_HEAT_PAGES: u32 = 4096;
+
 impl Tracker {
+    /// A tracker with a new segment for this process, which shows `command` (NUL-separated), for a KVM
+    /// whose exits take `exit_ns`.
+    ///
+    /// # Errors
+    /// See [`CreateError`].
+    pub(crate) fn create(
+        config: &RunConfig,
+        command: &[u8],
+        exit_ns: u64,
+    ) -> Result<Self, CreateError> {
+        let mut segment = SegmentConfig::new(std::process::id());
+        segment.interval_ns = u64::try_from(config.interval.as_nanos()).unwrap_or(u64::MAX);
+        segment.track = config.track;
+        segment.command = command.to_vec();
+        // Where address space is limited, the table of counters must not take it all.
+        if stack::rlimit(libc::RLIMIT_AS) != u64::MAX {
+            segment.heat_pages = SMALL_HEAT_PAGES;
+        }
+        let heat_pages = segment.heat_pages;
+        let writer = SegmentWriter::create(&segment)?;
+        Ok(Self::new(writer, heat_pages, exit_ns))
+    }
+
     /// A tracker that publishes through `writer`, whose heat table has `heat_pages` pages, for a KVM
     /// whose exits take `exit_ns`.
-    pub(crate) fn new(writer: SegmentWriter, heat_pages: u32, exit_ns: u64) -> Self {
+    fn new(writer: SegmentWriter, heat_pages: u32, exit_ns: u64) -> Self {
         let harvest = Harvest {
             writer,
             settler: Settler::new(heat_pages as usize),

@@ -1,0 +1,91 @@
+//! Forking the launcher itself.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use super::{descriptors, relay, threads};
+
+/// struct clone_args of linux/sched.h, up to version 2: what clone3(2) takes.
+#[derive(Debug, Clone, Copy, zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable)]
+#[repr(C)]
+pub(crate) struct CloneArgs {
+    /// CLONE_*.
+    pub flags: u64,
+    /// Where the parent finds the child's pidfd.
+    pub pidfd: u64,
+    /// Address for CLONE_CHILD_SETTID and CLONE_CHILD_CLEARTID.
+    pub child_tid: u64,
+    /// Address for CLONE_PARENT_SETTID.
+    pub parent_tid: u64,
+    /// What the parent is sent at the child's end.
+    pub exit_signal: u64,
+    /// Lowest byte of the stack.
+    pub stack: u64,
+    /// Its size.
+    pub stack_size: u64,
+    /// FS base for CLONE_SETTLS.
+    pub tls: u64,
+    /// Ids that the child must get.
+    pub set_tid: u64,
+    /// How many.
+    pub set_tid_size: u64,
+    /// For CLONE_INTO_CGROUP.
+    pub cgroup: u64,
+}
+
+/// Forks this process; the child has only the calling thread. Returns the child's id, 0 in the child.
+///
+/// libc's own fork keeps its heap and its list of threads in order, so it is taken wherever nothing
+/// more is asked for. `kernel`: what only the kernel can do, such as namespaces; then other threads
+/// of the program must not be in the middle of malloc, which the locks that callers hold make unlikely
+/// but cannot exclude.
+///
+/// # Errors
+/// What the kernel says.
+pub(crate) fn fork(kernel: Option<&CloneArgs>) -> io::Result<i32> {
+    threads::with_stacks_still(|| {
+        descriptors::with_true_limit(|| match kernel {
+            None => {
+                // SAFETY: the child goes on with this thread alone; what other threads have locked is
+                // held by this one (see callers), is libc's, or is not used in the child.
+                match unsafe { libc::fork() } {
+                    -1 => Err(io::Error::last_os_error()),
+                    pid => Ok(pid),
+                }
+            }
+            Some(args) => {
+                let size = size_of::<CloneArgs>() as u64;
+                let call = [args as *const _ as u64, size, 0, 0, 0, 0];
+                // SAFETY: as above; without a stack of its own the child goes on from here.
+                relay::check(unsafe { relay::raw(libc::SYS_clone3, call) })
+                    .map(|pid| pid as i32)
+                    .map_err(io::Error::from_raw_os_error)
+            }
+        })
+    })
+}
+
+/// Two ends of a pipe: whoever reads learns when the last holder of the other end has gone, or has
+/// executed another program.
+///
+/// # Errors
+/// What pipe2(2) says.
+pub(crate) fn end_notice() -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut second = None;
+    let first = descriptors::open_parked(|| {
+        let (read, write) = io::pipe()?;
+        second = Some(write);
+        Ok::<_, io::Error>(read)
+    })?;
+    let write = second.ok_or(io::ErrorKind::Other)?;
+    let second = descriptors::open_parked(|| Ok::<_, io::Error>(write))?;
+    Ok((first, second))
+}
+
+/// Waits until nobody holds the other end. All signals are blocked meanwhile, as in vfork(2).
+pub(crate) fn wait_for_end(notice: OwnedFd) {
+    let mut pipe = std::fs::File::from(notice);
+    // Nothing is ever written, so this is 0 at the end; an error leaves nothing to wait for.
+    let _ = io::Read::read_to_end(&mut pipe, &mut Vec::new());
+    descriptors::close_parked(pipe.into());
+}

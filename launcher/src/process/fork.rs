@@ -1,0 +1,135 @@
+//! fork(2): the child goes on with a VM of its own, over its copy of the memory.
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
+
+use kvm_ioctls::Kvm;
+use vmmload_consumer::Track;
+
+use super::lifecycle::OWN_FAILURE;
+use super::memory::{Copied, Forked};
+use super::state::{IdleVcpu, Lineage, Process, VcpuStats};
+use super::thread::{Birth, GuestThread};
+use crate::host::processes::{self, CloneArgs};
+use crate::host::{descriptors, messages, threads};
+use crate::kvm::vcpu::Vcpu;
+use crate::session::RunError;
+use crate::tracking::harvester::Tracker;
+
+/// How a child differs from its parent.
+pub(crate) struct Child {
+    /// Its registers, FS and GS bases, vector state and mask.
+    pub birth: Birth,
+    /// Its handlers go back to the default.
+    pub clear_handlers: bool,
+    /// The parent waits until it has ended or executes another program, as in vfork(2).
+    pub parent_waits: bool,
+    /// What only the kernel can give it.
+    pub kernel: Option<CloneArgs>,
+    /// Called in the child, before its first instruction.
+    pub prepare: fn(&CloneArgs),
+    /// For `prepare`.
+    pub args: CloneArgs,
+}
+
+/// Forks. Returns the child's id, in the parent only: the child runs the guest from here on, on this
+/// copy of the host thread's stack, until its end. All signals are blocked.
+///
+/// # Errors
+/// What the kernel says.
+pub(crate) fn fork(thread: &GuestThread, child: Child) -> io::Result<i32> {
+    let notice = match child.parent_waits {
+        true => Some(processes::end_notice()?),
+        false => None,
+    };
+    let process = thread.process;
+    match process.memory.fork(|| processes::fork(child.kernel.as_ref()))? {
+        Forked::Parent(pid) => {
+            if let Some((read, write)) = notice {
+                descriptors::close_parked(write);
+                processes::wait_for_end(read);
+            }
+            Ok(pid)
+        }
+        Forked::Child(memory) => {
+            let kept = notice.map(|(_, write)| write);
+            match start(thread, &child, memory, kept) {
+                Ok(thread) => {
+                    // Its last thread ends the process, and leaves the host thread no other way.
+                    thread.run();
+                    unreachable!("the first thread ends with its process")
+                }
+                Err(e) => fail(&e),
+            }
+        }
+    }
+}
+
+/// A child that cannot have a VM. Its parent was told that it exists, so it ends as by a failure of
+/// the launcher.
+fn fail(error: &RunError) -> ! {
+    messages::say(&format!(
+        "the child process {} cannot be wrapped: {error}",
+        std::process::id()
+    ));
+    // SAFETY: ends the process without running anything of ours.
+    unsafe { libc::_exit(OWN_FAILURE) }
+}
+
+fn start(
+    parent: &GuestThread,
+    child: &Child,
+    memory: Copied<'_>,
+    kept: Option<OwnedFd>,
+) -> Result<GuestThread, RunError> {
+    threads::after_fork();
+    let process = parent.process;
+    let kvm = process.lineage.kvm.as_raw_fd();
+    let keep: Vec<RawFd> = [Some(kvm), kept.as_ref().map(AsRawFd::as_raw_fd)]
+        .into_iter()
+        .flatten()
+        .collect();
+    descriptors::close_after_fork(&keep);
+    // Closed by the kernel: at this process's end, or when it executes another program.
+    std::mem::forget(kept);
+    // SAFETY: the descriptor is still open, and the parent's copy of its owner is not used here.
+    let kvm = unsafe { Kvm::from_raw_fd(kvm) };
+
+    let config = process.config.clone();
+    let tracked = config.track != Track::None;
+    let ring = if tracked { config.buffer } else { 0 };
+    let machine = process.machine.create_again(&kvm, ring)?;
+    let (vcpu, ring) = Vcpu::create(machine, 0).map_err(RunError::Vcpu)?;
+    let lineage = Lineage {
+        kvm,
+        command: process.lineage.command.clone(),
+        exit_ns: process.lineage.exit_ns,
+    };
+    let tracker = Tracker::create(&config, &lineage.command, lineage.exit_ns)
+        .map_err(RunError::Segment)?;
+    let stats = Arc::new(VcpuStats::default());
+    tracker.add_vcpu(0, ring, stats.clone());
+    let process = Process::new(
+        machine,
+        memory.into_memory(machine),
+        tracker,
+        config,
+        process.executable.clone(),
+        // The summary is the first process's.
+        None,
+        process.dispositions.copied(),
+        lineage,
+    );
+    if child.clear_handlers {
+        process.dispositions.clear_handlers();
+    }
+    let process: &'static Process = Box::leak(Box::new(process));
+    Tracker::start(process).map_err(RunError::Harvester)?;
+    (child.prepare)(&child.args);
+    let idle = IdleVcpu { vcpu, stats };
+    let mut thread =
+        GuestThread::new(process, idle, &child.birth, true).map_err(RunError::Vcpu)?;
+    thread.signals.alt_stack = parent.signals.alt_stack;
+    Ok(thread)
+}

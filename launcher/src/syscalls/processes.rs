@@ -1,0 +1,141 @@
+//! fork, vfork, and clone and clone3 for processes.
+
+use zerocopy::FromZeros;
+
+use super::threads::{has, own_call};
+use super::{Outcome, errno, unsupported};
+use crate::guest::layout::USER_END;
+use crate::host::processes::CloneArgs;
+use crate::host::relay::Call;
+use crate::host::signals as host;
+use crate::host::{descriptors, guest_memory};
+use crate::process::fork::{self, Child};
+use crate::process::thread::{Birth, GuestThread};
+
+/// linux/sched.h; of clone3(2) only.
+const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
+
+/// What is done here, beside or instead of the kernel.
+const OURS: u64 = (libc::CLONE_VM
+    | libc::CLONE_VFORK
+    | libc::CLONE_SETTLS
+    | libc::CLONE_PARENT_SETTID
+    | libc::CLONE_CHILD_SETTID
+    | libc::CLONE_CHILD_CLEARTID
+    | libc::CLONE_PIDFD) as u64
+    | CLONE_CLEAR_SIGHAND;
+
+/// fork(2).
+pub(super) fn fork(thread: &mut GuestThread, call: &Call) -> Outcome {
+    create(thread, call, &with_flags(0))
+}
+
+/// vfork(2).
+pub(super) fn vfork(thread: &mut GuestThread, call: &Call) -> Outcome {
+    create(
+        thread,
+        call,
+        &with_flags((libc::CLONE_VFORK | libc::CLONE_VM) as u64),
+    )
+}
+
+fn with_flags(flags: u64) -> CloneArgs {
+    CloneArgs {
+        flags,
+        exit_signal: libc::SIGCHLD as u64,
+        ..CloneArgs::new_zeroed()
+    }
+}
+
+/// A new process, with `args.stack` the initial stack pointer.
+pub(super) fn create(thread: &mut GuestThread, call: &Call, args: &CloneArgs) -> Outcome {
+    let shares_memory = has(args.flags, libc::CLONE_VM) && !has(args.flags, libc::CLONE_VFORK);
+    if shares_memory || has(args.flags, libc::CLONE_SIGHAND) {
+        return unsupported::shared_memory(call);
+    }
+    if has(args.flags, libc::CLONE_SETTLS) && args.tls >= USER_END {
+        return Outcome::Return(errno(libc::EPERM));
+    }
+    host::set_mask(u64::MAX);
+    // As in the kernel: a signal that came first is the parent's, and the call is made again.
+    if thread.pending.is_noted() {
+        return Outcome::NotBegun;
+    }
+    let outcome = fork_now(thread, args);
+    thread.set_signal_mask(thread.signals.mask);
+    Outcome::from_result(outcome)
+}
+
+fn fork_now(thread: &mut GuestThread, args: &CloneArgs) -> Result<u64, i32> {
+    let kvm = |_| libc::ENOMEM;
+    let (fs, gs) = thread.vcpu.bases().map_err(kvm)?;
+    let mut regs = *thread.vcpu.regs();
+    regs.rax = 0;
+    if args.stack != 0 {
+        regs.rsp = args.stack;
+    }
+    let fs = match has(args.flags, libc::CLONE_SETTLS) {
+        true => args.tls,
+        false => fs,
+    };
+    let birth = Birth {
+        regs,
+        bases: (fs, gs),
+        xsave: thread.vcpu.xsave().map_err(kvm)?,
+        mask: thread.signals.mask,
+    };
+    let child = Child {
+        birth,
+        clear_handlers: args.flags & CLONE_CLEAR_SIGHAND != 0,
+        parent_waits: has(args.flags, libc::CLONE_VFORK),
+        kernel: only_by_kernel(args),
+        prepare: prepare_child,
+        args: *args,
+    };
+    let pid = fork::fork(thread, child).map_err(|e| e.raw_os_error().unwrap_or(libc::EAGAIN))?;
+    if has(args.flags, libc::CLONE_PARENT_SETTID) {
+        // As in the kernel, a wrong address is the program's own business.
+        let _ = guest_memory::write(args.parent_tid, &pid);
+    }
+    if has(args.flags, libc::CLONE_PIDFD) {
+        give_pidfd(pid, args.pidfd)?;
+    }
+    Ok(pid as u64)
+}
+
+/// The call that the kernel must see, where libc's fork would not do.
+fn only_by_kernel(args: &CloneArgs) -> Option<CloneArgs> {
+    let flags = args.flags & !OURS;
+    let plain = flags == 0 && args.exit_signal == libc::SIGCHLD as u64 && args.set_tid_size == 0;
+    (!plain).then_some(CloneArgs {
+        flags,
+        exit_signal: args.exit_signal,
+        set_tid: args.set_tid,
+        set_tid_size: args.set_tid_size,
+        cgroup: args.cgroup,
+        ..CloneArgs::new_zeroed()
+    })
+}
+
+/// What the kernel does to a new process for the flags that concern its own memory.
+fn prepare_child(args: &CloneArgs) {
+    // SAFETY: gettid touches nothing.
+    let tid = unsafe { libc::gettid() };
+    if has(args.flags, libc::CLONE_CHILD_SETTID) {
+        let _ = guest_memory::write(args.child_tid, &tid);
+    }
+    let clear = match has(args.flags, libc::CLONE_CHILD_CLEARTID) {
+        true => args.child_tid,
+        false => 0,
+    };
+    // libc's fork registered addresses of the host thread's. Neither call fails.
+    let _ = own_call(libc::SYS_set_tid_address, [clear, 0, 0, 0, 0, 0]);
+    let _ = own_call(libc::SYS_set_robust_list, [0, 24, 0, 0, 0, 0]);
+}
+
+fn give_pidfd(pid: i32, address: u64) -> Result<(), i32> {
+    let fd = descriptors::with_true_limit(|| {
+        own_call(libc::SYS_pidfd_open, [pid as u64, 0, 0, 0, 0, 0])
+    })?;
+    guest_memory::write(address, &(fd as i32)).map_err(|_| libc::EFAULT)
+}
