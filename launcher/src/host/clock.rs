@@ -14,12 +14,6 @@ pub(crate) fn since(start_ns: u64) -> Duration {
     Duration::from_nanos(monotonic_ns().saturating_sub(start_ns))
 }
 
-/// Processor time of thread `tid` of this process in nanoseconds; 0 asks for the caller's.
-pub(crate) fn thread_ns(tid: i32) -> u64 {
-    // As the kernel encodes it: MAKE_THREAD_CPUCLOCK(tid, CPUCLOCK_SCHED).
-    read_ns((!tid << 3) | 6)
-}
-
 fn read_ns(clock: libc::clockid_t) -> u64 {
     let mut now = libc::timespec {
         tv_sec: 0,

@@ -12,6 +12,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use kvm_bindings::{KVM_DIRTY_LOG_PAGE_OFFSET, kvm_dirty_gfn};
 use memmap2::{Advice, MmapOptions, MmapRaw};
 
+use super::stats::Counter;
+
 const DIRTY: u32 = 1;
 const HARVESTED: u32 = 2;
 
@@ -32,6 +34,7 @@ pub(crate) struct DirtyRing {
     map: MmapRaw,
     entries: u32,
     next: u32,
+    exits: Option<Counter>,
 }
 
 impl DirtyRing {
@@ -50,7 +53,15 @@ impl DirtyRing {
             map,
             entries,
             next: 0,
+            exits: Counter::open(&vcpu, "exits").ok(),
         })
+    }
+
+    /// How often the vCPU has left the guest so far, for whatever reason, by KVM's own count; always 0
+    /// where KVM does not count.
+    pub(crate) fn exits(&self) -> u64 {
+        let count = self.exits.as_ref().map(Counter::read);
+        count.and_then(Result::ok).unwrap_or(0)
     }
 
     /// Number of the next entry, counted from the first ever, modulo 2^32.

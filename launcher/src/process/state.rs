@@ -34,8 +34,6 @@ impl Tally {
 /// What one vCPU has been through, whichever threads used it.
 #[derive(Debug, Default)]
 pub(crate) struct VcpuStats {
-    /// Calls of KVM_RUN.
-    pub entries: Tally,
     /// Returns of KVM_RUN.
     pub exits: Tally,
     /// Calls executed on the host as they were.
@@ -48,8 +46,6 @@ pub(crate) struct VcpuStats {
     pub ring_full: Tally,
     /// Signals delivered.
     pub signals: Tally,
-    /// The host thread that runs it, 0 for none.
-    pub thread: AtomicI32,
     /// Whether the guest may be in the middle of an instruction.
     pub in_guest: AtomicBool,
 }

@@ -69,10 +69,6 @@ impl GuestThread {
             process.return_vcpu(IdleVcpu { vcpu, stats });
             return Err(e);
         }
-        // SAFETY: gettid touches nothing.
-        stats
-            .thread
-            .store(unsafe { libc::gettid() }, Ordering::Relaxed);
         let pending = Pending::new(vcpu.immediate_exit());
         // SAFETY: `pending` is boxed and lives in the thread, and the vCPU with it, until
         // `end_thread` detaches it with all signals blocked.
@@ -99,7 +95,6 @@ impl GuestThread {
         loop {
             self.deliver_pending(None);
             self.stats.set_in_guest(true);
-            self.stats.entries.add(1);
             let exit = self.vcpu.run();
             self.stats.exits.add(1);
             match exit {
@@ -198,7 +193,6 @@ impl GuestThread {
 
     /// Gives the vCPU back for another thread.
     pub(crate) fn release_vcpu(self) {
-        self.stats.thread.store(0, Ordering::Relaxed);
         self.process.return_vcpu(IdleVcpu {
             vcpu: self.vcpu,
             stats: self.stats,

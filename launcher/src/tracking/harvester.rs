@@ -31,8 +31,6 @@ struct Harvest {
     logs: Vec<VcpuLog>,
     epoch: u32,
     pace: Pace,
-    /// What an exit to user space takes, in nanoseconds.
-    exit_ns: u64,
     /// Generation of the table of mappings that was published last.
     mappings: Option<u64>,
 }
@@ -73,7 +71,6 @@ impl Tracker {
             logs: Vec::new(),
             epoch: 0,
             pace: Pace::new(exit_ns),
-            exit_ns,
             mappings: None,
         };
         Self {
@@ -87,9 +84,7 @@ impl Tracker {
 
     /// Includes vCPU `id`, which has not run yet.
     pub(crate) fn add_vcpu(&self, id: u32, ring: Option<DirtyRing>, stats: Arc<VcpuStats>) {
-        let mut harvest = self.lock();
-        let log = VcpuLog::new(id, ring, stats, harvest.exit_ns);
-        harvest.logs.push(log);
+        self.lock().logs.push(VcpuLog::new(id, ring, stats));
     }
 
     /// Drains the ring of vCPU `id` now, on its own thread, because it is full.

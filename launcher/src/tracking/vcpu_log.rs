@@ -3,13 +3,13 @@
 //! Without Page Modification Logging, KVM logs a page when the store to it faults, before the store
 //! happens. If the page were re-armed in between, the same store would fault and be logged again. So
 //! while a vCPU may be in the middle of an instruction, its newest entries are held back until
-//! newer ones follow, its instruction has ended in a system call, or its thread has used processor
-//! time in the guest since.
+//! newer ones follow, its instruction has ended in a system call, or the vCPU has entered and left the
+//! guest several times since. Time is no evidence: a machine that is itself a VM may not have run for
+//! all of it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::host::clock;
 use crate::kvm::dirty_ring::{DirtyPage, DirtyRing};
 use crate::process::state::VcpuStats;
 
@@ -17,10 +17,9 @@ use crate::process::state::VcpuStats;
 /// boundary.
 const HELD_BACK: u32 = 2;
 
-/// Processor time after which an instruction is done, with every fault that it may take: so many exits
-/// to user space, each of which takes longer than a fault, and a millisecond at least.
-const PROGRESS_EXITS: u64 = 64;
-const PROGRESS_LEAST_NS: u64 = 1_000_000;
+/// Exits after which an instruction is done. Each follows an entry; one of them may have come before
+/// the processor got to execute anything, as an interrupt waited, but not one after the other.
+const PROGRESS_EXITS: u64 = 3;
 
 /// A ring and what is known of its vCPU.
 pub(super) struct VcpuLog {
@@ -29,12 +28,9 @@ pub(super) struct VcpuLog {
     /// Its counters.
     pub stats: Arc<VcpuStats>,
     ring: Option<DirtyRing>,
-    /// Entries up to here were held back when the thread, in its KVM_RUN number `held_entry`, had used
-    /// `held_ns`.
+    /// Entries up to here were held back when the vCPU had left the guest `held_exits` times.
     held_until: u32,
-    held_entry: Option<u64>,
-    held_ns: u64,
-    progress_ns: u64,
+    held_exits: u64,
     /// Exits of the vCPU when [`VcpuLog::is_idle`] last looked.
     exits: u64,
 }
@@ -49,22 +45,14 @@ pub(super) enum Take {
 }
 
 impl VcpuLog {
-    /// The log of a vCPU that has not run yet, of a KVM whose exits take `exit_ns`. Without a ring
-    /// nothing is ever logged.
-    pub(super) fn new(
-        id: u32,
-        ring: Option<DirtyRing>,
-        stats: Arc<VcpuStats>,
-        exit_ns: u64,
-    ) -> Self {
+    /// The log of a vCPU that has not run yet. Without a ring nothing is ever logged.
+    pub(super) fn new(id: u32, ring: Option<DirtyRing>, stats: Arc<VcpuStats>) -> Self {
         Self {
             id,
             stats,
             ring,
             held_until: 0,
-            held_entry: None,
-            held_ns: 0,
-            progress_ns: PROGRESS_LEAST_NS.max(PROGRESS_EXITS.saturating_mul(exit_ns)),
+            held_exits: 0,
             exits: 0,
         }
     }
@@ -88,14 +76,7 @@ impl VcpuLog {
             return;
         }
         let held = self.held_until.wrapping_sub(ring.position());
-        let now_ns = thread_time(&self.stats);
-        // Looked at after the time: it was all used inside this very KVM_RUN, not for draining a ring.
-        let entry = current_entry(&self.stats);
-        if (1..=HELD_BACK).contains(&held)
-            && entry.is_some()
-            && entry == self.held_entry
-            && now_ns > self.held_ns + self.progress_ns
-        {
+        if (1..=HELD_BACK).contains(&held) && ring.exits() >= self.held_exits + PROGRESS_EXITS {
             for page in (0..held).map_while(|_| ring.pop(0)) {
                 f(page);
             }
@@ -104,22 +85,9 @@ impl VcpuLog {
             f(page);
         }
         let until = ring.position().wrapping_add(ring.waiting(HELD_BACK));
-        if until != self.held_until || entry != self.held_entry {
+        if until != self.held_until {
             self.held_until = until;
-            self.held_entry = entry;
-            // Not `now_ns`, which may lie before this KVM_RUN began.
-            self.held_ns = thread_time(&self.stats);
+            self.held_exits = ring.exits();
         }
     }
-}
-
-/// The number of the KVM_RUN that the vCPU is in, if it is.
-fn current_entry(stats: &VcpuStats) -> Option<u64> {
-    let (exits, entries) = (stats.exits.get(), stats.entries.get());
-    (entries != exits).then_some(entries)
-}
-
-/// Processor time of the vCPU's thread, in nanoseconds; the caller's if it has none.
-fn thread_time(stats: &VcpuStats) -> u64 {
-    clock::thread_ns(stats.thread.load(Ordering::Relaxed))
 }
