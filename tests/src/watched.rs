@@ -111,7 +111,12 @@ impl Watched {
     }
 }
 
-pub(crate) fn hexadecimal(text: &str) -> u64 {
+/// The address that `0x...` names.
+///
+/// # Panics
+/// For anything else.
+#[must_use]
+pub fn hexadecimal(text: &str) -> u64 {
     let digits = text
         .strip_prefix("0x")
         .unwrap_or_else(|| panic!("{text:?} is no address"));

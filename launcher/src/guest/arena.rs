@@ -51,11 +51,7 @@ impl Arena {
             let base = GuestAddress(ARENA_BASE.0 + index as u64 * REGION);
             // SAFETY: the advice changes no content. A forked child makes tables of its own.
             unsafe {
-                libc::madvise(
-                    region.as_ptr().cast(),
-                    REGION as usize,
-                    libc::MADV_DONTFORK,
-                );
+                libc::madvise(region.as_ptr().cast(), REGION as usize, libc::MADV_DONTFORK);
             }
             // SAFETY: the region is the arena's own and holds nothing but what the guest's
             // processor must read; only supervisor entries ever map it, but for the stub page.

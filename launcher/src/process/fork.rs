@@ -11,6 +11,7 @@ use super::lifecycle::OWN_FAILURE;
 use super::memory::{Copied, Forked};
 use super::state::{IdleVcpu, Lineage, Process, VcpuStats};
 use super::thread::{Birth, GuestThread};
+use crate::cli::RunConfig;
 use crate::host::processes::{self, CloneArgs};
 use crate::host::{descriptors, messages, threads};
 use crate::kvm::vcpu::Vcpu;
@@ -44,7 +45,10 @@ pub(crate) fn fork(thread: &GuestThread, child: Child) -> io::Result<i32> {
         false => None,
     };
     let process = thread.process;
-    match process.memory.fork(|| processes::fork(child.kernel.as_ref()))? {
+    match process
+        .memory
+        .fork(|| processes::fork(child.kernel.as_ref()))?
+    {
         Forked::Parent(pid) => {
             if let Some((read, write)) = notice {
                 descriptors::close_parked(write);
@@ -96,7 +100,11 @@ fn start(
     // SAFETY: the descriptor is still open, and the parent's copy of its owner is not used here.
     let kvm = unsafe { Kvm::from_raw_fd(kvm) };
 
-    let config = process.config.clone();
+    let config = RunConfig {
+        // The first process's alone.
+        summary: None,
+        ..process.config.clone()
+    };
     let tracked = config.track != Track::None;
     let ring = if tracked { config.buffer } else { 0 };
     let machine = process.machine.create_again(&kvm, ring)?;
@@ -106,8 +114,8 @@ fn start(
         command: process.lineage.command.clone(),
         exit_ns: process.lineage.exit_ns,
     };
-    let tracker = Tracker::create(&config, &lineage.command, lineage.exit_ns)
-        .map_err(RunError::Segment)?;
+    let tracker =
+        Tracker::create(&config, &lineage.command, lineage.exit_ns).map_err(RunError::Segment)?;
     let stats = Arc::new(VcpuStats::default());
     tracker.add_vcpu(0, ring, stats.clone());
     let process = Process::new(
@@ -116,7 +124,6 @@ fn start(
         tracker,
         config,
         process.executable.clone(),
-        // The summary is the first process's.
         None,
         process.dispositions.copied(),
         lineage,
@@ -128,8 +135,7 @@ fn start(
     Tracker::start(process).map_err(RunError::Harvester)?;
     (child.prepare)(&child.args);
     let idle = IdleVcpu { vcpu, stats };
-    let mut thread =
-        GuestThread::new(process, idle, &child.birth, true).map_err(RunError::Vcpu)?;
+    let mut thread = GuestThread::new(process, idle, &child.birth, true).map_err(RunError::Vcpu)?;
     thread.signals.alt_stack = parent.signals.alt_stack;
     Ok(thread)
 }
