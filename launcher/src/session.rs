@@ -130,12 +130,12 @@ fn start(config: RunConfig, inherited: &Inherited, mask: u64) -> Result<GuestThr
         memory,
         tracker,
         config,
-        executable,
         summary,
         Dispositions::inherited(),
         Lineage {
             kvm,
             command,
+            executable,
             exit_ns,
         },
     );

@@ -100,19 +100,38 @@ fn start(
     // SAFETY: the descriptor is still open, and the parent's copy of its owner is not used here.
     let kvm = unsafe { Kvm::from_raw_fd(kvm) };
 
+    let (process, vcpu) = wrap(process, memory, kvm)?;
+    if child.clear_handlers {
+        process.dispositions.clear_handlers();
+    }
+    Tracker::start(process).map_err(RunError::Harvester)?;
+    (child.prepare)(&child.args);
+    let mut thread = GuestThread::new(process, vcpu, &child.birth, true).map_err(RunError::Vcpu)?;
+    thread.signals.alt_stack = parent.signals.alt_stack;
+    Ok(thread)
+}
+
+/// The child as a process like its parent `of`, with a VM, a first vCPU and a segment of its own.
+fn wrap(
+    of: &Process,
+    memory: Copied<'_>,
+    kvm: Kvm,
+) -> Result<(&'static Process, IdleVcpu), RunError> {
     let config = RunConfig {
         // The first process's alone.
         summary: None,
-        ..process.config.clone()
+        ..of.config.clone()
     };
     let tracked = config.track != Track::None;
-    let ring = if tracked { config.buffer } else { 0 };
-    let machine = process.machine.create_again(&kvm, ring)?;
+    let machine = of
+        .machine
+        .create_again(&kvm, if tracked { config.buffer } else { 0 })?;
     let (vcpu, ring) = Vcpu::create(machine, 0).map_err(RunError::Vcpu)?;
     let lineage = Lineage {
         kvm,
-        command: process.lineage.command.clone(),
-        exit_ns: process.lineage.exit_ns,
+        command: of.lineage.command.clone(),
+        executable: of.lineage.executable.clone(),
+        exit_ns: of.lineage.exit_ns,
     };
     let tracker =
         Tracker::create(&config, &lineage.command, lineage.exit_ns).map_err(RunError::Segment)?;
@@ -123,19 +142,9 @@ fn start(
         memory.into_memory(machine),
         tracker,
         config,
-        process.executable.clone(),
         None,
-        process.dispositions.copied(),
+        of.dispositions.copied(),
         lineage,
     );
-    if child.clear_handlers {
-        process.dispositions.clear_handlers();
-    }
-    let process: &'static Process = Box::leak(Box::new(process));
-    Tracker::start(process).map_err(RunError::Harvester)?;
-    (child.prepare)(&child.args);
-    let idle = IdleVcpu { vcpu, stats };
-    let mut thread = GuestThread::new(process, idle, &child.birth, true).map_err(RunError::Vcpu)?;
-    thread.signals.alt_stack = parent.signals.alt_stack;
-    Ok(thread)
+    Ok((Box::leak(Box::new(process)), IdleVcpu { vcpu, stats }))
 }

@@ -92,12 +92,13 @@ impl Drop for ReservedVcpu {
 
 /// What goes from a process to the children that it forks, whatever becomes of the files and rights that
 /// it was found with.
-#[derive(Debug)]
 pub(crate) struct Lineage {
     /// `/dev/kvm`.
     pub kvm: Kvm,
     /// The command line, NUL-separated, as the segment shows it.
     pub command: Vec<u8>,
+    /// Path of the program that runs.
+    pub executable: CString,
     /// What an exit to user space takes, in nanoseconds.
     pub exit_ns: u64,
 }
@@ -114,8 +115,6 @@ pub(crate) struct Process {
     pub tracker: Tracker,
     /// What the user asked for.
     pub config: RunConfig,
-    /// Path of the program that runs.
-    pub executable: CString,
     /// Where the summary goes at the end, out of the program's way.
     pub summary: Option<File>,
     /// What a forked child needs for a VM and a segment of its own.
@@ -138,7 +137,6 @@ impl Process {
         memory: Memory,
         tracker: Tracker,
         config: RunConfig,
-        executable: CString,
         summary: Option<File>,
         dispositions: Dispositions,
         lineage: Lineage,
@@ -150,7 +148,6 @@ impl Process {
             lineage,
             tracker,
             config,
-            executable,
             summary,
             started_ns: clock::monotonic_ns(),
             threads_started: AtomicU64::new(1),

@@ -71,7 +71,7 @@ pub(super) fn readlink(thread: &mut GuestThread, call: &Call) -> Outcome {
     if size as i32 <= 0 {
         return Outcome::Return(errno(libc::EINVAL));
     }
-    let target = thread.process.executable.as_bytes();
+    let target = thread.process.lineage.executable.as_bytes();
     let target = &target[..target.len().min(size as usize)];
     match guest_memory::write_bytes(buffer, target) {
         Ok(()) => Outcome::Return(target.len() as u64),
@@ -86,7 +86,7 @@ pub(super) fn open(thread: &mut GuestThread, call: &Call) -> Outcome {
         None => thread.relay(call),
         Some(Own::Executable) => {
             let mut call = *call;
-            call.args[at] = thread.process.executable.as_ptr() as u64;
+            call.args[at] = thread.process.lineage.executable.as_ptr() as u64;
             thread.relay(&call)
         }
         Some(Own::Maps) => {
