@@ -3,7 +3,8 @@
 //! A number that is not here is relayed: that includes calls that nobody has invented yet.
 
 use super::{
-    Handler, descriptors, mapping, memory, own_state, proc_self, signals, threads, unsupported,
+    Handler, descriptors, exec, mapping, memory, own_state, proc_self, signals, threads,
+    unsupported,
 };
 
 /// What is done with a call, and so which thread could do it.
@@ -47,6 +48,9 @@ const fn build() -> [Handling; HIGHEST] {
         (libc::SYS_clone3, OnVcpu(threads::clone3)),
         (libc::SYS_exit, OnVcpu(threads::exit)),
         (libc::SYS_exit_group, OnVcpu(threads::exit_group)),
+        // A new image: the launcher executes itself.
+        (libc::SYS_execve, OnVcpu(exec::execve)),
+        (libc::SYS_execveat, OnVcpu(exec::execveat)),
         // Signals: noted on the host, delivered in the guest.
         (libc::SYS_rt_sigaction, Emulated(signals::rt_sigaction)),
         (libc::SYS_rt_sigprocmask, Emulated(signals::rt_sigprocmask)),
@@ -85,8 +89,6 @@ const fn build() -> [Handling; HIGHEST] {
         // Refused by name.
         (libc::SYS_fork, Emulated(unsupported::fork)),
         (libc::SYS_vfork, Emulated(unsupported::vfork)),
-        (libc::SYS_execve, Emulated(unsupported::exec)),
-        (libc::SYS_execveat, Emulated(unsupported::exec)),
     ];
     let mut i = 0;
     while i < rows.len() {

@@ -47,22 +47,6 @@ pub(super) fn vfork(_: &mut GuestThread, call: &Call) -> Outcome {
     new_process(call, libc::CLONE_VFORK as u64)
 }
 
-/// execve(2), execveat(2).
-pub(super) fn exec(_: &mut GuestThread, call: &Call) -> Outcome {
-    let (bit, name) = match call.nr as libc::c_long {
-        libc::SYS_execve => (2, "execve"),
-        _ => (3, "execveat"),
-    };
-    say_once(
-        bit,
-        &format!(
-            "{name}: a wrapped program cannot be replaced by another with this version; the call \
-             fails with ENOSYS. Wrap the other program itself, or run this one without vmmload"
-        ),
-    );
-    Outcome::Return(errno(libc::ENOSYS))
-}
-
 /// A file under /proc/self that would describe the launcher's mappings.
 pub(super) fn own_view(name: &'static str) -> Outcome {
     say_once(
