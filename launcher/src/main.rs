@@ -27,7 +27,7 @@ mod tracking;
 use std::ffi::{c_char, c_int};
 
 #[cfg(not(test))]
-use {entry::Inherited, process::lifecycle::OWN_FAILURE};
+use {entry::Inherited, process::handover, process::lifecycle::OWN_FAILURE};
 
 /// The C entry point: see [`entry`] for why it is not Rust's.
 ///
@@ -50,15 +50,21 @@ pub unsafe extern "C" fn main(
         // SAFETY: ends the process without running anything of ours.
         unsafe { libc::_exit(OWN_FAILURE) }
     }));
+    if let Some(descriptor) = handover::descriptor(&inherited.args) {
+        return failed(&session::resume(descriptor, &inherited));
+    }
     match cli::parse(&inherited.args) {
-        Ok(cli::Command::Run(config)) => {
-            let error = session::run(config, &inherited);
-            host::messages::say(&error.to_string());
-            error.code()
-        }
+        Ok(cli::Command::Run(config)) => failed(&session::run(config, &inherited)),
         Ok(cli::Command::Ls(config)) => cli::run_ls(&config),
         Ok(cli::Command::Dump(config)) => cli::run_dump(&config),
         Ok(cli::Command::Doctor(config)) => cli::run_doctor(&config, &doctor::examine()),
         Err(status) => status,
     }
+}
+
+/// Says why a program could not be started, and returns the exit status.
+#[cfg(not(test))]
+fn failed(error: &session::RunError) -> c_int {
+    host::messages::say(&error.to_string());
+    error.code()
 }

@@ -1,8 +1,9 @@
-//! `vmmload run`: puts the control path and the data path together. The only file that knows both.
+//! `vmmload run`, and execve(2) in what it runs: puts the control path and the data path together. The only file that knows both.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
+use std::os::fd::RawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ use crate::machine::Machine;
 use crate::probes::{exit_cost, syscall_entry};
 use crate::process::command::{self, CommandError, Program};
 use crate::process::frame;
+use crate::process::handover::{self, Launch, TakeOverError};
 use crate::process::image;
 use crate::process::mappings::{Backing, Mapping, Mappings, Prot};
 use crate::process::memory::Memory;
@@ -34,6 +36,9 @@ pub(crate) enum RunError {
     /// The command itself.
     #[error(transparent)]
     Command(#[from] CommandError),
+    /// What an earlier image left.
+    #[error(transparent)]
+    TakeOver(#[from] TakeOverError),
     /// KVM or the VM.
     #[error(transparent)]
     Vm(#[from] CreateVmError),
@@ -70,7 +75,21 @@ impl RunError {
 pub(crate) fn run(config: RunConfig, inherited: &Inherited) -> RunError {
     // Until the first thread has its place, signals wait in the kernel.
     let mask = host::set_mask(u64::MAX);
-    match start(config, inherited, mask) {
+    handover::remember_launcher();
+    let started = find(config, inherited, mask).and_then(|launch| start(launch, inherited));
+    enter(started, mask)
+}
+
+/// Goes on with the program that an earlier image of this process hands over through `descriptor`.
+/// Returns only if it could not be started.
+pub(crate) fn resume(descriptor: RawFd, inherited: &Inherited) -> RunError {
+    let mask = host::set_mask(u64::MAX);
+    let launch = handover::take_over(descriptor).map_err(RunError::from);
+    enter(launch.and_then(|launch| start(launch, inherited)), mask)
+}
+
+fn enter(started: Result<GuestThread, RunError>, mask: u64) -> RunError {
+    match started {
         Ok(thread) => {
             thread.run();
             unreachable!("the first thread ends with its host thread or the process")
@@ -82,11 +101,30 @@ pub(crate) fn run(config: RunConfig, inherited: &Inherited) -> RunError {
     }
 }
 
-fn start(config: RunConfig, inherited: &Inherited, mask: u64) -> Result<GuestThread, RunError> {
+fn find(config: RunConfig, inherited: &Inherited, mask: u64) -> Result<Launch, RunError> {
     let path = std::env::var_os("PATH");
     let program = command::find(&config.command, path.as_deref())?;
+    let name = program.execfn.as_bytes().rsplit(|&b| b == b'/').next();
+    Ok(Launch {
+        name: CString::new(name.unwrap_or_default()).unwrap_or_default(),
+        program,
+        envp: inherited.envp.clone(),
+        mask,
+        summary: open_summary(&config)?,
+        config,
+    })
+}
+
+fn start(launch: Launch, inherited: &Inherited) -> Result<GuestThread, RunError> {
+    let Launch {
+        config,
+        program,
+        envp,
+        name,
+        mask,
+        summary,
+    } = launch;
     let tracked = config.track != Track::None;
-    let summary = open_summary(&config)?;
     let (kvm, caps) = caps::open().map_err(CreateVmError::from)?;
     let machine = Machine::create(&kvm, caps, if tracked { config.buffer } else { 0 })?;
     let (mut vcpu, ring) = Vcpu::create(machine, 0).map_err(RunError::Vcpu)?;
@@ -104,17 +142,10 @@ fn start(config: RunConfig, inherited: &Inherited, mask: u64) -> Result<GuestThr
         file,
     } = program;
     drop(file);
-    let stack = stack::build(
-        &argv,
-        &inherited.envp,
-        &execfn,
-        &image,
-        &inherited.auxv,
-        &mut table,
-    )?;
+    let stack = stack::build(&argv, &envp, &execfn, &image, &inherited.auxv, &mut table)?;
     let memory = Memory::new(machine, table, image.heap_start, stack.reserved);
     memory.offer_all();
-    show_as(&execfn, &stack.strings);
+    show_as(&name, &stack.strings);
 
     let command: Vec<u8> = argv
         .iter()
@@ -200,13 +231,7 @@ fn insert_kernel_pages(table: &mut Mappings) {
 
 /// Lets ps and top show the program: its name, and where the kernel permits it its arguments and
 /// environment.
-fn show_as(execfn: &CString, strings: &stack::Strings) {
-    let name = execfn
-        .as_bytes()
-        .rsplit(|&b| b == b'/')
-        .next()
-        .unwrap_or_default();
-    let name = CString::new(name).unwrap_or_default();
+fn show_as(name: &CStr, strings: &stack::Strings) {
     // SAFETY: `name` is a NUL-terminated string for the call.
     unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
     crate::host::process_view::show_strings(strings);

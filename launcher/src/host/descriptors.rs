@@ -6,6 +6,8 @@
 //! for that moment, or is huge, they lie as high as they can.
 
 use std::collections::BTreeSet;
+use std::ffi::CStr;
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -79,11 +81,73 @@ pub(crate) fn close_after_fork(keep: &[RawFd]) {
     ours.retain(|fd| keep.contains(fd));
 }
 
-/// Closes one of ours.
-pub(crate) fn close_parked(fd: OwnedFd) {
-    let mut ours = lock();
-    ours.remove(&fd.as_raw_fd());
-    drop(fd);
+/// A file of ours whose number becomes free again when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Parked(File);
+
+impl Parked {
+    /// As [`open_parked`].
+    ///
+    /// # Errors
+    /// As [`open_parked`].
+    pub(crate) fn open<T: AsRawFd>(open: impl FnOnce() -> io::Result<T>) -> io::Result<Self> {
+        Ok(Self(open_parked(open)?.into()))
+    }
+
+    /// A file in memory.
+    ///
+    /// # Errors
+    /// What memfd_create(2) says, or parking.
+    pub(crate) fn memory(name: &CStr) -> io::Result<Self> {
+        Self::open(|| {
+            // SAFETY: the name is a string for the call; a descriptor that is returned is new.
+            unsafe {
+                match libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC) {
+                    -1 => Err(io::Error::last_os_error()),
+                    fd => Ok(OwnedFd::from_raw_fd(fd)),
+                }
+            }
+        })
+    }
+
+    /// The file.
+    pub(crate) fn file(&self) -> &File {
+        &self.0
+    }
+}
+
+impl Drop for Parked {
+    fn drop(&mut self) {
+        lock().remove(&self.0.as_raw_fd());
+    }
+}
+
+/// Has `fd` stay open in the program that this process executes next.
+pub(crate) fn keep_over_exec(fd: &impl AsRawFd) {
+    // SAFETY: fcntl with F_SETFD reads no memory.
+    unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, 0) };
+}
+
+/// Whether the program's descriptor `fd` is closed by execve(2).
+pub(crate) fn closes_on_exec(fd: RawFd) -> bool {
+    // SAFETY: fcntl with F_GETFD reads no memory.
+    unsafe { libc::fcntl(fd, libc::F_GETFD) & libc::FD_CLOEXEC != 0 }
+}
+
+/// Takes over a descriptor that was kept open for us by [`keep_over_exec`].
+///
+/// # Errors
+/// EBADF if it is not open.
+pub(crate) fn adopt(fd: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: fcntl with F_SETFD reads no memory; nothing else in this process knows the number.
+    let fd = unsafe {
+        if libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) == -1 {
+            return Err(io::Error::last_os_error());
+        }
+        OwnedFd::from_raw_fd(fd)
+    };
+    lock().insert(fd.as_raw_fd());
+    Ok(fd)
 }
 
 /// Our descriptors within `first..=last`, in order.

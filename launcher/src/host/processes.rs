@@ -1,8 +1,8 @@
 //! Forking the launcher itself.
 
 use std::io;
-use std::os::fd::OwnedFd;
 
+use super::descriptors::Parked;
 use super::{descriptors, relay, threads};
 
 /// struct clone_args of linux/sched.h, up to version 2: what clone3(2) takes.
@@ -70,22 +70,19 @@ pub(crate) fn fork(kernel: Option<&CloneArgs>) -> io::Result<i32> {
 ///
 /// # Errors
 /// What pipe2(2) says.
-pub(crate) fn end_notice() -> io::Result<(OwnedFd, OwnedFd)> {
-    let mut second = None;
-    let first = descriptors::open_parked(|| {
+pub(crate) fn end_notice() -> io::Result<(Parked, Parked)> {
+    let mut other = None;
+    let read = Parked::open(|| {
         let (read, write) = io::pipe()?;
-        second = Some(write);
-        Ok::<_, io::Error>(read)
+        other = Some(write);
+        Ok(read)
     })?;
-    let write = second.ok_or(io::ErrorKind::Other)?;
-    let second = descriptors::open_parked(|| Ok::<_, io::Error>(write))?;
-    Ok((first, second))
+    let write = Parked::open(|| other.take().ok_or(io::ErrorKind::NotFound.into()))?;
+    Ok((read, write))
 }
 
 /// Waits until nobody holds the other end. All signals are blocked meanwhile, as in vfork(2).
-pub(crate) fn wait_for_end(notice: OwnedFd) {
-    let mut pipe = std::fs::File::from(notice);
+pub(crate) fn wait_for_end(notice: &Parked) {
     // Nothing is ever written, so this is 0 at the end; an error leaves nothing to wait for.
-    let _ = io::Read::read_to_end(&mut pipe, &mut Vec::new());
-    descriptors::close_parked(pipe.into());
+    let _ = io::Read::read(&mut notice.file(), &mut [0]);
 }

@@ -1,14 +1,16 @@
 //! From a command's name to the ELF file to load: PATH, permissions, `#!` lines.
 //!
-//! Follows execvp(3) for the search and fs/binfmt_script.c for `#!`.
+//! Follows execvp(3); `script` reads the `#!` lines.
 
 use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+use super::script;
 
 /// Why a command cannot be executed. `code` follows env(1): 127 not found, 126 otherwise.
 #[derive(Debug, thiserror::Error)]
@@ -66,10 +68,6 @@ pub(crate) struct Program {
     pub argv: Vec<CString>,
 }
 
-/// Longest `#!` line (BINPRM_BUF_SIZE) and deepest nesting that the kernel takes.
-const SCRIPT_LINE: usize = 256;
-const SCRIPT_DEPTH: usize = 4;
-
 /// What execvp(3) uses where PATH is not set.
 const DEFAULT_PATH: &str = "/bin:/usr/bin";
 
@@ -83,10 +81,10 @@ pub(crate) fn find(argv: &[OsString], path: Option<&OsStr>) -> Result<Program, C
     let execfn = c_string(found.as_os_str());
     let mut argv: Vec<CString> = argv.iter().map(|a| c_string(a)).collect();
     let mut path = found;
-    for _ in 0..=SCRIPT_DEPTH {
+    for _ in 0..=script::DEEPEST {
         let file = open(&path)?;
         let head = read_head(&file, &path)?;
-        if let Some((interpreter, argument)) = script_line(&head) {
+        if let Some((interpreter, argument)) = script::line(&head) {
             let mut front = vec![c_string(OsStr::from_bytes(interpreter))];
             front.extend(argument.map(|a| c_string(OsStr::from_bytes(a))));
             front.push(c_string(path.as_os_str()));
@@ -110,7 +108,10 @@ pub(crate) fn find(argv: &[OsString], path: Option<&OsStr>) -> Result<Program, C
             argv,
         });
     }
-    let what = format!("its #! interpreters are nested more than {SCRIPT_DEPTH} deep");
+    let what = format!(
+        "its #! interpreters are nested more than {} deep",
+        script::DEEPEST
+    );
     Err(CommandError::Format {
         path,
         what,
@@ -210,13 +211,7 @@ fn open(path: &Path) -> Result<File, CommandError> {
             source,
             remedy: "vmmload must read the program to load it: make it readable, or run it as is",
         })?;
-    let mut fs = std::mem::MaybeUninit::<libc::statvfs>::zeroed();
-    // SAFETY: `fs` is writable for the whole call, and zeroed memory is a valid statvfs.
-    let fs = unsafe {
-        libc::fstatvfs(file.as_raw_fd(), fs.as_mut_ptr());
-        fs.assume_init()
-    };
-    if fs.f_flag & libc::ST_NOEXEC != 0 {
+    if is_noexec(&file) {
         return Err(denied_error(
             path.into(),
             io::Error::from_raw_os_error(libc::EACCES),
@@ -225,31 +220,23 @@ fn open(path: &Path) -> Result<File, CommandError> {
     Ok(file)
 }
 
-fn read_head(file: &File, path: &Path) -> Result<Vec<u8>, CommandError> {
-    let mut head = Vec::with_capacity(SCRIPT_LINE);
-    let mut limited: io::Take<&File> = Read::take(file, SCRIPT_LINE as u64);
-    limited
-        .read_to_end(&mut head)
-        .map_err(|source| CommandError::Denied {
-            path: path.into(),
-            source,
-            remedy: "Check the file",
-        })?;
-    Ok(head)
+/// Whether nothing may be executed from the file's file system.
+pub(crate) fn is_noexec(file: &File) -> bool {
+    let mut fs = std::mem::MaybeUninit::<libc::statvfs>::zeroed();
+    // SAFETY: `fs` is writable for the whole call, and zeroed memory is a valid statvfs.
+    let fs = unsafe {
+        libc::fstatvfs(file.as_raw_fd(), fs.as_mut_ptr());
+        fs.assume_init()
+    };
+    fs.f_flag & libc::ST_NOEXEC != 0
 }
 
-/// Interpreter and optional argument of a `#!` line.
-fn script_line(head: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
-    let line = head.strip_prefix(b"#!")?;
-    let line = line.split(|&b| b == b'\n').next()?;
-    let line = line.trim_ascii();
-    let end = line
-        .iter()
-        .position(|&b| b == b' ' || b == b'\t')
-        .unwrap_or(line.len());
-    let (interpreter, rest) = line.split_at(end);
-    let argument = Some(rest.trim_ascii()).filter(|a| !a.is_empty());
-    (!interpreter.is_empty()).then_some((interpreter, argument))
+fn read_head(file: &File, path: &Path) -> Result<Vec<u8>, CommandError> {
+    script::head(file).map_err(|source| CommandError::Denied {
+        path: path.into(),
+        source,
+        remedy: "Check the file",
+    })
 }
 
 /// Refuses what a shell would choke on: a binary file of a format that is none of ours.
@@ -267,16 +254,7 @@ fn check_text(head: &[u8], path: &Path) -> Result<(), CommandError> {
 
 /// A set-user-ID program would run without the identity that it needs.
 fn refuse_set_id(file: &File, path: &Path) -> Result<(), CommandError> {
-    let Ok(metadata) = file.metadata() else {
-        return Ok(());
-    };
-    let mode = metadata.permissions().mode();
-    // SAFETY: both calls only ask.
-    let (uid, gid) = unsafe { (libc::geteuid(), libc::getegid()) };
-    let changes_user = mode & libc::S_ISUID != 0 && metadata.uid() != uid;
-    let group_bits = libc::S_ISGID | libc::S_IXGRP;
-    let changes_group = mode & group_bits == group_bits && metadata.gid() != gid;
-    if changes_user || changes_group {
+    if changes_identity(file) {
         return Err(CommandError::Format {
             path: path.into(),
             what: "is a set-user-ID or set-group-ID program, which only the kernel can start"
@@ -285,6 +263,20 @@ fn refuse_set_id(file: &File, path: &Path) -> Result<(), CommandError> {
         });
     }
     Ok(())
+}
+
+/// Whether the kernel would start a program from this file as another user or group.
+pub(crate) fn changes_identity(file: &File) -> bool {
+    let Ok(metadata) = file.metadata() else {
+        return false;
+    };
+    let mode = metadata.permissions().mode();
+    // SAFETY: both calls only ask.
+    let (uid, gid) = unsafe { (libc::geteuid(), libc::getegid()) };
+    let changes_user = mode & libc::S_ISUID != 0 && metadata.uid() != uid;
+    let group_bits = libc::S_ISGID | libc::S_IXGRP;
+    let changes_group = mode & group_bits == group_bits && metadata.gid() != gid;
+    changes_user || changes_group
 }
 
 /// Reads the program headers' part of a file, however the kernel would.
@@ -300,17 +292,6 @@ pub(crate) fn read_at(file: &File, offset: u64, len: usize) -> io::Result<Vec<u8
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_script_line_has_an_interpreter_and_at_most_one_argument() {
-        assert_eq!(script_line(b"#!/bin/sh\nx"), Some((&b"/bin/sh"[..], None)));
-        assert_eq!(
-            script_line(b"#! \t/usr/bin/env  python3 -u \nx"),
-            Some((&b"/usr/bin/env"[..], Some(&b"python3 -u"[..])))
-        );
-        assert_eq!(script_line(b"#!\n"), None);
-        assert_eq!(script_line(b"\x7fELF"), None);
-    }
 
     #[test]
     fn a_missing_command_is_127_and_a_directory_126() {

@@ -1,17 +1,19 @@
 //! fork(2): the child goes on with a VM of its own, over its copy of the memory.
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, RawFd};
 use std::sync::Arc;
 
 use kvm_ioctls::Kvm;
 use vmmload_consumer::Track;
 
+use super::handover;
 use super::lifecycle::OWN_FAILURE;
 use super::memory::{Copied, Forked};
 use super::state::{IdleVcpu, Lineage, Process, VcpuStats};
 use super::thread::{Birth, GuestThread};
 use crate::cli::RunConfig;
+use crate::host::descriptors::Parked;
 use crate::host::processes::{self, CloneArgs};
 use crate::host::{descriptors, messages, threads};
 use crate::kvm::vcpu::Vcpu;
@@ -51,8 +53,8 @@ pub(crate) fn fork(thread: &GuestThread, child: Child) -> io::Result<i32> {
     {
         Forked::Parent(pid) => {
             if let Some((read, write)) = notice {
-                descriptors::close_parked(write);
-                processes::wait_for_end(read);
+                drop(write);
+                processes::wait_for_end(&read);
             }
             Ok(pid)
         }
@@ -85,12 +87,13 @@ fn start(
     parent: &GuestThread,
     child: &Child,
     memory: Copied<'_>,
-    kept: Option<OwnedFd>,
+    kept: Option<Parked>,
 ) -> Result<GuestThread, RunError> {
     threads::after_fork();
     let process = parent.process;
     let kvm = process.lineage.kvm.as_raw_fd();
-    let keep: Vec<RawFd> = [Some(kvm), kept.as_ref().map(AsRawFd::as_raw_fd)]
+    let notice = kept.as_ref().map(|kept| kept.file().as_raw_fd());
+    let keep: Vec<RawFd> = [Some(kvm), notice, handover::launcher()]
         .into_iter()
         .flatten()
         .collect();

@@ -1,5 +1,6 @@
 //! Loads a program and its ELF interpreter into this address space, as fs/binfmt_elf.c would.
 
+use std::ffi::CString;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -14,6 +15,7 @@ use elf::parse::ParseAt;
 use elf::segment::ProgramHeader;
 
 use super::command::{self, CommandError, Program};
+use super::executable;
 use super::mappings::{Backing, Mapping, Mappings, Prot};
 use super::memory::{self, page_down, page_up};
 use crate::guest::layout::{PAGE, USER_END};
@@ -315,6 +317,49 @@ fn map_fixed(range: &Range<u64>, prot: Prot, flags: u64, fd: u64, offset: u64) -
     // SAFETY: callers map into a reservation of theirs only.
     let mapped = relay::check(unsafe { relay::raw(libc::SYS_mmap, args) });
     mapped.map(drop).map_err(io::Error::from_raw_os_error)
+}
+
+/// Where a program can run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Runs {
+    /// In a VM of ours.
+    Wrapped,
+    /// On this kernel, but not in a VM of ours.
+    Natively,
+}
+
+/// What becomes of `file` when it is executed; for execve(2), which must know beforehand.
+///
+/// # Errors
+/// Its error number.
+pub(crate) fn probe(file: &File, path: &Path) -> Result<Runs, i32> {
+    let header = command::read_at(file, 0, ELF_HEADER).map_err(|_| libc::ENOEXEC)?;
+    if is_i386(&header) {
+        // The kernel has this setting where it can run such programs.
+        return match Path::new("/proc/sys/abi/vsyscall32").exists() {
+            true => Ok(Runs::Natively),
+            false => Err(libc::ENOEXEC),
+        };
+    }
+    let no_program = |_| libc::ENOEXEC;
+    let object = Object::read(file, path).map_err(no_program)?;
+    object.span().map_err(no_program)?;
+    let Some(interpreter) = object.interpreter().map_err(no_program)? else {
+        return Ok(Runs::Wrapped);
+    };
+    let name = CString::new(interpreter.as_os_str().as_bytes()).map_err(|_| libc::ENOEXEC)?;
+    let Some(file) = executable::open(libc::AT_FDCWD, &name, 0)? else {
+        return Ok(Runs::Natively);
+    };
+    let object = Object::read(file.file(), &interpreter).map_err(|_| libc::ELIBBAD)?;
+    object.span().map_err(|_| libc::ELIBBAD)?;
+    Ok(Runs::Wrapped)
+}
+
+fn is_i386(header: &[u8]) -> bool {
+    header.starts_with(b"\x7fELF")
+        && header[elf::abi::EI_CLASS] == elf::abi::ELFCLASS32
+        && header[18..20] == elf::abi::EM_386.to_le_bytes()
 }
 
 /// A random number below `limit`, page-aligned; 0 where the personality forbids randomness.

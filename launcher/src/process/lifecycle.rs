@@ -38,6 +38,25 @@ pub(crate) fn internal_error(process: &Process, what: &str) -> ! {
     exit_process(process, OWN_FAILURE)
 }
 
+/// Publishes the end of an image that another is about to replace in this process. The segment has no
+/// word for that: it says that the program has exited with status 0.
+///
+/// There is no way back: this image can neither be tracked nor end in the usual ways any more. See
+/// [`not_replaced`].
+pub(crate) fn end_image(process: &Process) {
+    finish(process, End::Exited(0));
+}
+
+/// Ends the process after [`end_image`], when no other image came: by then everything that could fail
+/// was tried, so the host has run out of memory, or files changed at this very moment.
+pub(crate) fn not_replaced(errno: i32) -> ! {
+    let error = std::io::Error::from_raw_os_error(errno);
+    messages::say(&format!(
+        "internal error: execve, after everything was checked: {error}. Please report this line"
+    ));
+    exit_now(OWN_FAILURE)
+}
+
 fn exit_now(status: i32) -> ! {
     loop {
         // SAFETY: ends the process; nothing of ours runs afterwards.

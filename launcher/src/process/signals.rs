@@ -103,6 +103,16 @@ impl Dispositions {
     }
 }
 
+/// Leaves every signal that is caught to the kernel's default, as execve(2) does: for signals that
+/// come right before one.
+pub(crate) fn forget_handlers() {
+    for signal in 1..=SIGNALS {
+        if !matches!(host::action(signal).handler, SIG_DFL | SIG_IGN) {
+            host::set_default(signal);
+        }
+    }
+}
+
 fn mirror(signal: i32, action: &KernelAction) {
     let flags = action.flags & CHILD_FLAGS;
     match action.handler {

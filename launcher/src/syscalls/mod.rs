@@ -4,6 +4,8 @@
 //! The families below are emulated because they change the issuer itself.
 
 mod descriptors;
+mod exec;
+mod exec_arguments;
 mod mapping;
 mod memory;
 mod own_state;

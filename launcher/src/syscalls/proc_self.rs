@@ -61,6 +61,11 @@ fn own_file(addr: u64) -> Option<Own> {
     classify(std::str::from_utf8(path).ok()?, std::process::id(), tid)
 }
 
+/// Whether the path at `addr` is the link to the program's own executable.
+pub(super) fn names_own_executable(addr: u64) -> bool {
+    own_file(addr) == Some(Own::Executable)
+}
+
 /// readlink(2) and readlinkat(2).
 pub(super) fn readlink(thread: &mut GuestThread, call: &Call) -> Outcome {
     let at = (call.nr as libc::c_long == libc::SYS_readlinkat) as usize;

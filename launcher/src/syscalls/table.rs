@@ -3,8 +3,7 @@
 //! A number that is not here is relayed: that includes calls that nobody has invented yet.
 
 use super::{
-    Handler, descriptors, mapping, memory, own_state, proc_self, processes, signals, threads,
-    unsupported,
+    Handler, descriptors, exec, mapping, memory, own_state, proc_self, processes, signals, threads,
 };
 
 /// What is done with a call, and so which thread could do it.
@@ -51,6 +50,9 @@ const fn build() -> [Handling; HIGHEST] {
         (libc::SYS_vfork, OnVcpu(processes::vfork)),
         (libc::SYS_exit, OnVcpu(threads::exit)),
         (libc::SYS_exit_group, OnVcpu(threads::exit_group)),
+        // A new image: the launcher executes itself.
+        (libc::SYS_execve, OnVcpu(exec::execve)),
+        (libc::SYS_execveat, OnVcpu(exec::execveat)),
         // Signals: noted on the host, delivered in the guest.
         (libc::SYS_rt_sigaction, Emulated(signals::rt_sigaction)),
         (libc::SYS_rt_sigprocmask, Emulated(signals::rt_sigprocmask)),
@@ -86,9 +88,6 @@ const fn build() -> [Handling; HIGHEST] {
         (libc::SYS_open, Emulated(proc_self::open)),
         (libc::SYS_openat, Emulated(proc_self::open)),
         (libc::SYS_openat2, Emulated(proc_self::open)),
-        // Refused by name.
-        (libc::SYS_execve, Emulated(unsupported::exec)),
-        (libc::SYS_execveat, Emulated(unsupported::exec)),
     ];
     let mut i = 0;
     while i < rows.len() {

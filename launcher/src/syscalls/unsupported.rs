@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::{Outcome, errno};
 use crate::host::messages;
 use crate::host::relay::Call;
-use crate::process::thread::GuestThread;
 
 /// Calls that were already named: each is said once.
 static NAMED: AtomicU64 = AtomicU64::new(0);
@@ -28,22 +27,6 @@ pub(super) fn shared_memory(call: &Call) -> Outcome {
         &format!(
             "{name}: a wrapped program cannot have a process that shares its memory and runs beside \
              it (CLONE_VM without CLONE_THREAD); the call fails with ENOSYS. Run it without vmmload"
-        ),
-    );
-    Outcome::Return(errno(libc::ENOSYS))
-}
-
-/// execve(2), execveat(2).
-pub(super) fn exec(_: &mut GuestThread, call: &Call) -> Outcome {
-    let (bit, name) = match call.nr as libc::c_long {
-        libc::SYS_execve => (2, "execve"),
-        _ => (3, "execveat"),
-    };
-    say_once(
-        bit,
-        &format!(
-            "{name}: a wrapped program cannot be replaced by another with this version; the call \
-             fails with ENOSYS. Wrap the other program itself, or run this one without vmmload"
         ),
     );
     Outcome::Return(errno(libc::ENOSYS))

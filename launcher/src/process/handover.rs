@@ -1,0 +1,374 @@
+//! From one image to the next: what execve(2) passes on to the launcher that executes itself.
+//!
+//! It travels in a file in memory, so that neither arguments nor environment of the new launcher hold
+//! anything of the program's: what those mean to a dynamic loader must not reach ours. The number of
+//! the descriptor is the launcher's one argument.
+//!
+//! ```text
+//! 8 bytes      MAGIC
+//! 8 each       interval, track, buffer, children, summary, mask,
+//!              descriptors of launcher, program and summary (NONE: there is none)
+//! strings      summary's file, execfn, name, path
+//! lists        argv, envp
+//! ```
+//!
+//! Numbers are in the processor's order; a string is its length and its bytes, a list its length and its
+//! strings.
+
+use std::ffi::{CStr, CString, OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use vmmload_consumer::Track;
+
+use super::command::Program;
+use crate::cli::{Children, RunConfig, SummaryTarget};
+use crate::host::descriptors::{self, Parked};
+
+const MAGIC: u64 = u64::from_le_bytes(*b"vmmlexec");
+const NONE: u64 = u64::MAX;
+const ARGUMENT: &str = "--exec-handover=";
+
+/// What a program is started from, by the command line or by execve(2).
+#[derive(Debug)]
+pub(crate) struct Launch {
+    /// What the user asked for.
+    pub config: RunConfig,
+    /// The program and its arguments.
+    pub program: Program,
+    /// Its environment.
+    pub envp: Vec<CString>,
+    /// What ps(1) calls it.
+    pub name: CString,
+    /// Its signal mask.
+    pub mask: u64,
+    /// Where the summary goes, out of the program's way.
+    pub summary: Option<File>,
+}
+
+/// Why a program could not be taken over.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TakeOverError {
+    /// Not what `hand_over` writes.
+    #[error(
+        "{ARGUMENT}FD is how vmmload executes itself, not an option to be given. Use vmmload run"
+    )]
+    Format,
+    /// Reading failed.
+    #[error("internal error: handing a program over: {0}. Please report this line")]
+    Read(#[from] io::Error),
+}
+
+/// The launcher's own executable.
+static LAUNCHER: OnceLock<OwnedFd> = OnceLock::new();
+
+/// Opens the launcher's own executable, while it can surely be found. Without it, execve(2) executes
+/// programs natively.
+pub(crate) fn remember_launcher() {
+    let open = || {
+        File::options()
+            .read(true)
+            .custom_flags(libc::O_PATH)
+            .open("/proc/self/exe")
+    };
+    if let Ok(fd) = descriptors::open_parked::<io::Error, _>(open) {
+        let _ = LAUNCHER.set(fd);
+    }
+}
+
+/// The launcher's own executable, if it could be opened.
+pub(crate) fn launcher() -> Option<RawFd> {
+    LAUNCHER.get().map(AsRawFd::as_raw_fd)
+}
+
+/// What the next image is started from, as this image has it.
+pub(crate) struct Outgoing<'a> {
+    /// The user's settings.
+    pub config: &'a RunConfig,
+    /// The ELF file.
+    pub file: &'a File,
+    /// Its path.
+    pub path: &'a OsStr,
+    /// AT_EXECFN.
+    pub execfn: &'a CStr,
+    /// What ps(1) calls it.
+    pub name: &'a CStr,
+    /// Its arguments.
+    pub argv: &'a [CString],
+    /// Its environment.
+    pub envp: &'a [CString],
+    /// Its signal mask.
+    pub mask: u64,
+    /// Where the summary goes.
+    pub summary: Option<&'a File>,
+}
+
+/// Writes everything down. Gives the file, and the launcher's argument that names it.
+///
+/// # Errors
+/// What creating or writing the file says.
+pub(crate) fn pack(outgoing: &Outgoing) -> io::Result<(Parked, CString)> {
+    let parked = Parked::memory(c"vmmload-exec")?;
+    let mut file = parked.file();
+    file.write_all(&encode(outgoing))?;
+    let argument = format!("{ARGUMENT}{}", file.as_raw_fd());
+    Ok((parked, CString::new(argument).unwrap_or_default()))
+}
+
+/// Has the descriptors that are named in `pack`'s file stay open in the next image.
+pub(crate) fn keep_open(outgoing: &Outgoing, packed: &Parked) {
+    descriptors::keep_over_exec(packed.file());
+    descriptors::keep_over_exec(outgoing.file);
+    let _ = outgoing.summary.map(descriptors::keep_over_exec);
+    let _ = LAUNCHER.get().map(descriptors::keep_over_exec);
+}
+
+fn encode(outgoing: &Outgoing) -> Vec<u8> {
+    let config = outgoing.config;
+    let (kind, target) = match &config.summary {
+        None => (0, OsStr::new("")),
+        Some(SummaryTarget::Stderr) => (1, OsStr::new("")),
+        Some(SummaryTarget::File(path)) => (2, path.as_os_str()),
+    };
+    let descriptor = |fd: Option<RawFd>| fd.map_or(NONE, |fd| fd as u64);
+    let mut out = Vec::new();
+    for number in [
+        MAGIC,
+        u64::try_from(config.interval.as_nanos()).unwrap_or(u64::MAX),
+        config.track as u64,
+        config.buffer.into(),
+        u64::from(config.children == Children::Follow),
+        kind,
+        outgoing.mask,
+        descriptor(launcher()),
+        outgoing.file.as_raw_fd() as u64,
+        descriptor(outgoing.summary.map(AsRawFd::as_raw_fd)),
+    ] {
+        put_number(&mut out, number);
+    }
+    put_string(&mut out, target.as_bytes());
+    put_string(&mut out, outgoing.execfn.to_bytes());
+    put_string(&mut out, outgoing.name.to_bytes());
+    put_string(&mut out, outgoing.path.as_bytes());
+    for list in [outgoing.argv, outgoing.envp] {
+        put_number(&mut out, list.len() as u64);
+        list.iter().for_each(|s| put_string(&mut out, s.as_bytes()));
+    }
+    out
+}
+
+fn put_number(out: &mut Vec<u8>, number: u64) {
+    out.extend(number.to_ne_bytes());
+}
+
+fn put_string(out: &mut Vec<u8>, string: &[u8]) {
+    put_number(out, string.len() as u64);
+    out.extend(string);
+}
+
+/// The descriptor that the launcher was started to take a program over from, if that is what it was
+/// started for.
+pub(crate) fn descriptor(args: &[OsString]) -> Option<RawFd> {
+    match args {
+        [_, argument] => argument.to_str()?.strip_prefix(ARGUMENT)?.parse().ok(),
+        _ => None,
+    }
+}
+
+/// Reads what [`pack`] wrote.
+///
+/// # Errors
+/// See [`TakeOverError`].
+pub(crate) fn take_over(fd: RawFd) -> Result<Launch, TakeOverError> {
+    if fd <= libc::STDERR_FILENO {
+        return Err(TakeOverError::Format);
+    }
+    let file = File::from(descriptors::adopt(fd).map_err(|_| TakeOverError::Format)?);
+    let mut bytes = vec![0; usize::try_from(file.metadata()?.len()).unwrap_or(0)];
+    file.read_exact_at(&mut bytes, 0)?;
+    decode(&bytes).ok_or(TakeOverError::Format)
+}
+
+/// The numbers in front, in their order.
+struct Numbers {
+    interval: u64,
+    track: Track,
+    buffer: u32,
+    children: Children,
+    summary: u64,
+    mask: u64,
+    launcher: u64,
+    file: u64,
+    summary_file: u64,
+}
+
+fn decode(bytes: &[u8]) -> Option<Launch> {
+    let mut rest = Reader(bytes);
+    let numbers = decode_numbers(&mut rest)?;
+    let target = rest.string()?;
+    let [execfn, name] = [rest.c_string()?, rest.c_string()?];
+    let path = PathBuf::from(OsStr::from_bytes(rest.string()?));
+    let [argv, envp] = [rest.list()?, rest.list()?];
+    if !rest.0.is_empty() || argv.is_empty() {
+        return None;
+    }
+    if let Some(launcher) = adopted(numbers.launcher)? {
+        let _ = LAUNCHER.set(launcher);
+    }
+    let config = RunConfig {
+        interval: Duration::from_nanos(numbers.interval),
+        track: numbers.track,
+        buffer: numbers.buffer,
+        children: numbers.children,
+        summary: match numbers.summary {
+            0 => None,
+            1 => Some(SummaryTarget::Stderr),
+            _ => Some(SummaryTarget::File(OsStr::from_bytes(target).into())),
+        },
+        command: vec![OsString::from_vec(execfn.to_bytes().to_vec())],
+    };
+    Some(Launch {
+        config,
+        program: Program {
+            file: adopted(numbers.file)??.into(),
+            path,
+            execfn,
+            argv,
+        },
+        envp,
+        name,
+        mask: numbers.mask,
+        summary: adopted(numbers.summary_file)?.map(File::from),
+    })
+}
+
+fn decode_numbers(rest: &mut Reader) -> Option<Numbers> {
+    if rest.number()? != MAGIC {
+        return None;
+    }
+    Some(Numbers {
+        interval: rest.number()?,
+        track: match rest.number()? {
+            0 => Track::None,
+            1 => Track::Write,
+            _ => return None,
+        },
+        buffer: rest.number()?.try_into().ok()?,
+        children: match rest.number()? {
+            0 => Children::Native,
+            _ => Children::Follow,
+        },
+        summary: rest.number()?,
+        mask: rest.number()?,
+        launcher: rest.number()?,
+        file: rest.number()?,
+        summary_file: rest.number()?,
+    })
+}
+
+/// A descriptor that was kept open, `None` for none; nothing at all if it is not open.
+fn adopted(number: u64) -> Option<Option<OwnedFd>> {
+    if number == NONE {
+        return Some(None);
+    }
+    let fd = RawFd::try_from(number).ok()?;
+    descriptors::adopt(fd).ok().map(Some)
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn number(&mut self) -> Option<u64> {
+        let (number, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(u64::from_ne_bytes(*number))
+    }
+
+    fn string(&mut self) -> Option<&'a [u8]> {
+        let len = usize::try_from(self.number()?).ok()?;
+        let (string, rest) = self.0.split_at_checked(len)?;
+        self.0 = rest;
+        Some(string)
+    }
+
+    fn c_string(&mut self) -> Option<CString> {
+        CString::new(self.string()?).ok()
+    }
+
+    fn list(&mut self) -> Option<Vec<CString>> {
+        let len = self.number()?;
+        (0..len).map(|_| self.c_string()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(config: &RunConfig, summary: Option<&File>) -> Vec<u8> {
+        let file = File::open("/proc/self/exe").unwrap();
+        let file = std::mem::ManuallyDrop::new(file);
+        encode(&Outgoing {
+            config,
+            file: &file,
+            path: OsStr::new("/bin/a b"),
+            execfn: c"./x",
+            name: c"x",
+            argv: &[c"\xff".into(), c"".into()],
+            envp: &[c"A=1".into()],
+            mask: 1 << 63,
+            summary,
+        })
+    }
+
+    fn config() -> RunConfig {
+        RunConfig {
+            interval: Duration::from_millis(7),
+            track: Track::None,
+            buffer: 2048,
+            children: Children::Native,
+            summary: Some(SummaryTarget::File("/tmp/s".into())),
+            command: vec!["./x".into()],
+        }
+    }
+
+    #[test]
+    fn everything_arrives_as_it_was_sent() {
+        let launch = decode(&written(&config(), None)).unwrap();
+        assert_eq!(launch.config, config());
+        assert_eq!(launch.program.argv, [CString::from(c"\xff"), c"".into()]);
+        assert_eq!(launch.program.execfn.as_c_str(), c"./x");
+        assert_eq!(launch.program.path, PathBuf::from("/bin/a b"));
+        assert_eq!(launch.envp, [CString::from(c"A=1")]);
+        assert_eq!(launch.name.as_c_str(), c"x");
+        assert_eq!(launch.mask, 1 << 63);
+        assert!(launch.summary.is_none());
+    }
+
+    #[test]
+    fn what_is_cut_off_or_too_long_is_refused() {
+        let mut whole = written(&config(), None);
+        for len in 0..whole.len() {
+            assert!(decode(&whole[..len]).is_none(), "{len}");
+        }
+        whole.push(0);
+        assert!(decode(&whole).is_none());
+    }
+
+    #[test]
+    fn only_the_one_argument_names_a_descriptor() {
+        let of = |words: &[&str]| {
+            let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+            descriptor(&words)
+        };
+        assert_eq!(of(&["vmmload", "--exec-handover=77"]), Some(77));
+        assert_eq!(of(&["vmmload", "run", "--exec-handover=77"]), None);
+        assert_eq!(of(&["vmmload", "--exec-handover=x"]), None);
+    }
+}
