@@ -167,6 +167,7 @@ fn start(launch: Launch, inherited: &Inherited) -> Result<GuestThread, RunError>
             kvm,
             command,
             executable,
+            is_child: false,
             exit_ns,
         },
     );

@@ -134,6 +134,7 @@ fn wrap(
         kvm,
         command: of.lineage.command.clone(),
         executable: of.lineage.executable.clone(),
+        is_child: true,
         exit_ns: of.lineage.exit_ns,
     };
     let tracker =

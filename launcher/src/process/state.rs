@@ -8,7 +8,7 @@ use kvm_ioctls::Kvm;
 
 use super::memory::Memory;
 use super::signals::Dispositions;
-use crate::cli::RunConfig;
+use crate::cli::{Children, RunConfig};
 use crate::host::clock;
 use crate::kvm::vcpu::Vcpu;
 use crate::machine::Machine;
@@ -99,6 +99,8 @@ pub(crate) struct Lineage {
     pub command: Vec<u8>,
     /// Path of the program that runs.
     pub executable: CString,
+    /// Whether a wrapped process forked it.
+    pub is_child: bool,
     /// What an exit to user space takes, in nanoseconds.
     pub exit_ns: u64,
 }
@@ -131,6 +133,11 @@ pub(crate) struct Process {
 }
 
 impl Process {
+    /// Whether the programs that it executes run wrapped, as far as that is the user's choice.
+    pub(crate) fn wraps_programs(&self) -> bool {
+        !self.lineage.is_child || self.config.children == Children::Follow
+    }
+
     /// A process whose first thread is about to run.
     pub(crate) fn new(
         machine: &'static Machine,

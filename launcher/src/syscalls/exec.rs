@@ -106,7 +106,7 @@ fn try_exec(thread: &GuestThread, request: &mut Request) -> Result<(), i32> {
     let mut arguments = Arguments::read(request.argv, request.envp, &named.execfn)?;
     let argv = std::mem::take(&mut arguments.argv);
     match executable::find(&named, argv)? {
-        Verdict::Wrapped(found) if can_wrap_here() => {
+        Verdict::Wrapped(found) if thread.process.wraps_programs() && can_wrap_here() => {
             if !arguments.have_room_for(&found.argv) {
                 return Err(libc::E2BIG);
             }
