@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use vmmload_tests::dump::{Follower, Record, events};
-use vmmload_tests::packages::{program, python_importing};
+use vmmload_tests::packages::{c_compiler, program, python_importing};
+use vmmload_tests::scratch::Scratch;
 use vmmload_tests::watched::{PAGE, hexadecimal};
 use vmmload_tests::{Guest, Program, Session, guest_tests, machine};
 
@@ -88,4 +89,64 @@ fn writes_of_a_child_are_counted_in_a_segment_of_its_own() {
             "the {who}"
         );
     }
+}
+
+/// A small C project with a makefile, in a fresh directory.
+fn c_project(scratch: &Scratch) {
+    for number in 1..=8 {
+        let source = format!("int f{number}(int x) {{ return x * {number}; }}\n");
+        let _ = scratch.file(&format!("f{number}.c"), source, 0o644);
+    }
+    let main = "#include <stdio.h>\nint f1(int), f8(int);\n\
+                int main(void) { printf(\"%d\\n\", f1(3) + f8(4)); }\n";
+    let _ = scratch.file("main.c", main, 0o644);
+    let makefile = "OBJECTS = $(patsubst %.c,%.o,$(sort $(wildcard *.c)))\n\
+                    prog: $(OBJECTS)\n\t$(CC) -o $@ $^\n\
+                    %.o: %.c\n\t$(CC) -O1 -c $<\n\
+                    clean:\n\trm -f $(OBJECTS) prog\n";
+    let _ = scratch.file("Makefile", makefile, 0o644);
+}
+
+#[test]
+fn make_builds_a_project_with_the_compiler_and_its_children() {
+    let compiler = c_compiler();
+    let make = program("/usr/bin/make", "make");
+    let scratch = Scratch::new();
+    c_project(&scratch);
+    let run = |words: &[&str]| {
+        let command = Program::new(make).directory(scratch.path());
+        let command = command.args(words.iter().copied()).env("CC", compiler);
+        command.limit(Duration::from_secs(180)).compare_success()
+    };
+    run(&["--always-make"]);
+    let built = Program::new("./prog").directory(scratch.path());
+    assert_eq!(built.compare_success().text(), "35\n");
+    run(&["clean"]);
+    let missing = Program::new(make).directory(scratch.path()).arg("nothing");
+    assert_eq!(missing.compare().status.code(), Some(2));
+}
+
+#[test]
+fn shell_pipelines_of_programs_do_the_same() {
+    let bash = program("/bin/bash", "bash");
+    let script = "set -o pipefail; seq 1 200 | grep 7 | sort -rn | head -5; ls -d / /etc | tr / -\n\
+                  find /etc/apt -name '*.list' | sort | xargs -n1 basename -a; \
+                  echo \"$(uname -s) $(id -u)\"; env -i A=1 /usr/bin/env; false | true; echo $?\n\
+                  printf '%s\\n' c a b | sort > sorted; cat sorted; wc -l < sorted; exec sleep 0";
+    let scratch = Scratch::new();
+    let command = Program::new(bash)
+        .args(["-c", script])
+        .directory(scratch.path());
+    command.limit(Duration::from_secs(120)).compare_success();
+}
+
+#[test]
+fn children_can_be_left_to_run_natively() {
+    let bash = program("/bin/bash", "bash");
+    let script = "grep -c . /etc/passwd; (exit 5); echo $?; x=$(echo hi | tr h H); echo $x";
+    let command = Program::new(bash).args(["-c", script]);
+    command
+        .option("--children")
+        .option("native")
+        .compare_success();
 }

@@ -31,6 +31,8 @@ const UNSAFE: &[&str] = &[
     "launcher/src/kvm/vm.rs",
     "launcher/src/machine.rs",
     "launcher/src/main.rs",
+    "launcher/src/process/fork.rs",
+    "launcher/src/host/processes.rs",
     "launcher/src/process/command.rs",
     "launcher/src/process/executable.rs",
     "launcher/src/process/image.rs",

@@ -119,9 +119,9 @@ fn only_by_kernel(args: &CloneArgs) -> Option<CloneArgs> {
 
 /// What the kernel does to a new process for the flags that concern its own memory.
 fn prepare_child(args: &CloneArgs) {
-    // SAFETY: gettid touches nothing.
-    let tid = unsafe { libc::gettid() };
     if has(args.flags, libc::CLONE_CHILD_SETTID) {
+        // In the child's own namespace of ids, as the child sees itself.
+        let tid = own_call(libc::SYS_gettid, [0; 6]).unwrap_or(0) as i32;
         let _ = guest_memory::write(args.child_tid, &tid);
     }
     let clear = match has(args.flags, libc::CLONE_CHILD_CLEARTID) {
