@@ -70,6 +70,7 @@ const AMD: &[Step] = &[
     tests("memory"),
     tests("threads"),
     tests("signals"),
+    without("processes", PROGRAMS),
 ];
 
 const INTEL: &[Step] = &[
@@ -83,7 +84,11 @@ const INTEL: &[Step] = &[
     without("memory", STATIC),
     without("threads", STATIC),
     tests("signals"),
+    without("processes", PROGRAMS),
 ];
+
+/// Left out everywhere: a compiler and its kin do not fit into the image.
+const PROGRAMS: &[&str] = &["make", "shell", "python", "native"];
 
 /// Left out in Bochs, which takes long: how a program is linked makes no difference to a processor.
 const STATIC: &[&str] = &["static"];
