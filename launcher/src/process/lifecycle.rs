@@ -45,6 +45,7 @@ pub(crate) fn internal_error(process: &Process, what: &str) -> ! {
 /// [`not_replaced`].
 pub(crate) fn end_image(process: &Process) {
     finish(process, End::Exited(0));
+    process.dispositions.ignore_again();
 }
 
 /// Ends the process after [`end_image`], when no other image came: by then everything that could fail

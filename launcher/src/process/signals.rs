@@ -79,6 +79,17 @@ impl Dispositions {
         }
     }
 
+    /// Has the host ignore again what the program ignores: libc takes a signal for itself at the first
+    /// thread, and the next image inherits what the host ignores.
+    pub(crate) fn ignore_again(&self) {
+        for signal in 1..=SIGNALS {
+            let action = self.get(signal);
+            if action.handler == SIG_IGN {
+                mirror(signal, &action);
+            }
+        }
+    }
+
     /// Leaves everything but what is ignored to the default, as CLONE_CLEAR_SIGHAND asks.
     pub(crate) fn clear_handlers(&self) {
         for signal in 1..=SIGNALS {
