@@ -1,4 +1,5 @@
-//! `vmmload run`, and execve(2) in what it runs: puts the control path and the data path together. The only file that knows both.
+//! `vmmload run`, and execve(2) in what it runs: puts the control path and the data path together. The
+//! only file that knows both.
 
 use std::ffi::{CStr, CString};
 use std::fs::File;
