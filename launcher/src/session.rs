@@ -27,7 +27,7 @@ use crate::process::mappings::{Backing, Mapping, Mappings, Prot};
 use crate::process::memory::Memory;
 use crate::process::signals::Dispositions;
 use crate::process::stack::{self, StackError};
-use crate::process::state::{IdleVcpu, Lineage, Process, VcpuStats};
+use crate::process::state::{IdleVcpu, Lineage, Process, Role, VcpuStats, World};
 use crate::process::thread::{Birth, GuestThread};
 use crate::tracking::harvester::Tracker;
 
@@ -157,21 +157,15 @@ fn start(launch: Launch, inherited: &Inherited) -> Result<GuestThread, RunError>
     tracker.add_vcpu(0, ring, stats.clone());
     let executable = std::fs::canonicalize(&path).unwrap_or(path);
     let executable = CString::new(executable.as_os_str().as_bytes()).unwrap_or_default();
-    let process = Process::new(
-        machine,
-        memory,
-        tracker,
-        config,
-        summary,
-        Dispositions::inherited(),
-        Lineage {
-            kvm,
-            command,
-            executable,
-            is_child: false,
-            exit_ns,
-        },
-    );
+    let lineage = Lineage {
+        kvm,
+        command,
+        executable,
+        exit_ns,
+    };
+    let world = World::new(machine, memory, tracker, lineage);
+    let dispositions = Arc::new(Dispositions::inherited());
+    let process = Process::new(world, Role::First, config, summary, dispositions);
     let process: &'static Process = Box::leak(Box::new(process));
     Tracker::start(process).map_err(RunError::Harvester)?;
 

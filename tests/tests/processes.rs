@@ -14,6 +14,8 @@ guest_tests! {
     any_thread_can_fork_while_others_run: "processes/fork_and_threads";
     child_inherits_handlers_and_masks_but_no_signals: "processes/fork_and_signals";
     clone_flags_do_what_they_say_for_processes: "processes/clone_processes";
+    children_that_share_their_parents_memory_do: "processes/sharing";
+    children_of_a_static_program_that_share_its_memory_do: "processes/sharing" Static;
 }
 
 #[test]

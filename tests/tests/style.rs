@@ -39,6 +39,7 @@ const UNSAFE: &[&str] = &[
     "launcher/src/process/lifecycle.rs",
     "launcher/src/process/memory.rs",
     "launcher/src/process/resident.rs",
+    "launcher/src/process/sharing.rs",
     "launcher/src/process/stack.rs",
     "launcher/src/process/thread.rs",
     "launcher/src/session.rs",

@@ -5,6 +5,7 @@
 //! when a number is handed out, not while it is in use. Where the hard limit cannot be raised even
 //! for that moment, or is huge, they lie as high as they can.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::ffi::CStr;
 use std::fs::File;
@@ -14,7 +15,53 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Numbers in use by the launcher. The lock also covers the moments in which the limit is raised,
 /// so whoever shows RLIMIT_NOFILE to the program takes it too.
-static OURS: Mutex<BTreeSet<RawFd>> = Mutex::new(BTreeSet::new());
+type Ours = Mutex<BTreeSet<RawFd>>;
+
+static FIRST: Ours = Mutex::new(BTreeSet::new());
+
+/// The numbers that the launcher uses in one table of descriptors. A process that shares its parent's
+/// memory has a table of its own.
+#[derive(Clone, Copy)]
+pub(crate) struct Numbers(&'static Ours);
+
+impl PartialEq for Numbers {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self.0, other.0)
+    }
+}
+
+thread_local! {
+    static NUMBERS: Cell<Numbers> = const { Cell::new(Numbers(&FIRST)) };
+}
+
+/// Those of the calling thread.
+pub(crate) fn numbers() -> Numbers {
+    NUMBERS.get()
+}
+
+/// Gives the calling thread others, after its table of descriptors has changed.
+pub(crate) fn set_numbers(numbers: Numbers) {
+    NUMBERS.set(numbers);
+}
+
+/// The numbers of a process that is about to start with a copy of this one's table of descriptors.
+pub(crate) struct CopiedNumbers(Box<Ours>);
+
+impl CopiedNumbers {
+    /// A copy of the calling thread's.
+    pub(crate) fn new() -> Self {
+        Self(Box::new(Mutex::new(lock().clone())))
+    }
+
+    /// For [`set_numbers`].
+    ///
+    /// # Safety
+    /// Nobody uses them once `self` is dropped.
+    pub(crate) unsafe fn numbers(&self) -> Numbers {
+        // SAFETY: the box stays where it is for as long as the caller promises.
+        Numbers(unsafe { &*std::ptr::from_ref(self.0.as_ref()) })
+    }
+}
 
 /// How many numbers above the program's limit are asked for: one VM and one vCPU for each thread.
 const ROOM: u64 = 8192;
@@ -24,13 +71,36 @@ const ROOM: u64 = 8192;
 const HIGHEST_BASE: u64 = 65_536;
 
 fn lock() -> MutexGuard<'static, BTreeSet<RawFd>> {
-    OURS.lock().unwrap_or_else(PoisonError::into_inner)
+    NUMBERS
+        .get()
+        .0
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Runs `f` while RLIMIT_NOFILE is what the program set.
 pub(crate) fn with_true_limit<T>(f: impl FnOnce() -> T) -> T {
     let _guard = lock();
     f()
+}
+
+/// RLIMIT_NOFILE as the program set it.
+pub(crate) struct TrueLimit(libc::rlimit);
+
+impl TrueLimit {
+    /// What it is now.
+    ///
+    /// # Errors
+    /// What getrlimit(2) says.
+    pub(crate) fn get() -> io::Result<Self> {
+        with_true_limit(nofile).map(Self)
+    }
+
+    /// Puts it in place in a process that may have been started while it was raised.
+    pub(crate) fn restore(&self) {
+        // Lowering it is always allowed.
+        let _ = set_nofile(&self.0);
+    }
 }
 
 /// Opens a descriptor with `open` and moves it out of the program's way, even where the program's

@@ -1,6 +1,7 @@
 //! Forking the launcher itself.
 
 use std::io;
+use std::os::raw::c_void;
 
 use super::descriptors::Parked;
 use super::{descriptors, relay, threads};
@@ -63,6 +64,90 @@ pub(crate) fn fork(kernel: Option<&CloneArgs>) -> io::Result<i32> {
             }
         })
     })
+}
+
+/// Starts a process that shares this one's memory, by clone3(2) or, where that is not to be had, clone(2):
+/// `args` with CLONE_VM, the stack to run on, and CLONE_VFORK, so that this returns when the child has
+/// executed another program or has ended. It goes on in `main(argument)`, with this thread's libc state.
+///
+/// # Safety
+/// `main` may use `argument`, the stack is in nobody else's use, and both stay so until the return.
+///
+/// # Errors
+/// What the kernel says.
+pub(crate) unsafe fn clone_sharing(
+    args: &CloneArgs,
+    main: extern "C" fn(*mut c_void) -> !,
+    argument: *mut c_void,
+) -> Result<i32, i32> {
+    let size = size_of::<CloneArgs>() as u64;
+    let call = [args as *const _ as u64, size, 0, 0, 0];
+    // SAFETY: as the caller promises.
+    let answer = unsafe { clone_onto_stack(libc::SYS_clone3, call, main, argument) };
+    let answer = match (relay::check(answer), args.as_clone()) {
+        (Err(libc::ENOSYS), Some(call)) => {
+            // SAFETY: as above.
+            relay::check(unsafe { clone_onto_stack(libc::SYS_clone, call, main, argument) })
+        }
+        (answer, _) => answer,
+    };
+    answer.map(|pid| pid as i32)
+}
+
+impl CloneArgs {
+    /// The arguments of clone(2) that ask for the same, if it can do that.
+    fn as_clone(&self) -> Option<[u64; 5]> {
+        let has = |flag: i32| self.flags & flag as u32 as u64 != 0;
+        let one_address = !has(libc::CLONE_PIDFD) || !has(libc::CLONE_PARENT_SETTID);
+        let known = self.flags >> 32 == 0 && self.set_tid_size == 0;
+        let parent_tid = match has(libc::CLONE_PIDFD) {
+            true => self.pidfd,
+            false => self.parent_tid,
+        };
+        (one_address && known).then_some([
+            self.flags | self.exit_signal,
+            self.stack + self.stack_size,
+            parent_tid,
+            self.child_tid,
+            0,
+        ])
+    }
+}
+
+/// # Safety
+/// As for [`clone_sharing`].
+unsafe fn clone_onto_stack(
+    nr: libc::c_long,
+    call: [u64; 5],
+    main: extern "C" fn(*mut c_void) -> !,
+    argument: *mut c_void,
+) -> i64 {
+    let result: i64;
+    // SAFETY: the child has the registers of this moment but for rsp, which is the top of its stack
+    // and a multiple of 16, and never returns; the parent goes on as after any system call.
+    unsafe {
+        std::arch::asm!(
+            "syscall",
+            "test rax, rax",
+            "jnz 2f",
+            "xor ebp, ebp",
+            "mov rdi, r13",
+            "call r12",
+            "ud2",
+            "2:",
+            inlateout("rax") nr => result,
+            in("rdi") call[0],
+            in("rsi") call[1],
+            in("rdx") call[2],
+            in("r10") call[3],
+            in("r8") call[4],
+            in("r12") main,
+            in("r13") argument,
+            lateout("rcx") _,
+            lateout("r11") _,
+        );
+    }
+    result
 }
 
 /// Two ends of a pipe: whoever reads learns when the last holder of the other end has gone, or has

@@ -9,7 +9,7 @@ use std::os::raw::c_void;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::relay;
+use super::{descriptors, relay};
 use crate::guest::layout::PAGE;
 
 /// Deep enough for the run loop with a signal frame of the largest vector state on top.
@@ -17,15 +17,50 @@ const STACK: usize = 128 << 10;
 
 struct HostStack {
     base: usize,
-    /// 0 until the thread runs, then its id.
+    /// 0 until the thread runs, then its id; -1 where nobody uses it.
     tid: AtomicI32,
+    /// The thread's process: another may share this memory.
+    pid: AtomicI32,
 }
 
 static STACKS: Mutex<Vec<Arc<HostStack>>> = Mutex::new(Vec::new());
 
 struct Start {
     stack: Arc<HostStack>,
+    descriptors: descriptors::Numbers,
     body: Box<dyn FnOnce() + Send>,
+}
+
+/// A stack for a process that shares this one's memory. Its user must have gone before it is dropped.
+pub(crate) struct Stack(Arc<HostStack>);
+
+impl Stack {
+    /// A stack that is in nobody's use.
+    ///
+    /// # Errors
+    /// ENOMEM without memory for one.
+    pub(crate) fn reserve() -> io::Result<Self> {
+        free_stack().map(Self)
+    }
+
+    /// Its lowest address and its size.
+    pub(crate) fn range(&self) -> (u64, u64) {
+        (self.0.base as u64, STACK as u64)
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        self.0.tid.store(-1, Ordering::Release);
+    }
+}
+
+/// Waits for the end of the process, which another thread is about to bring. All signals are blocked.
+pub(crate) fn sleep_for_ever() -> ! {
+    loop {
+        // SAFETY: takes nothing and touches nothing.
+        unsafe { libc::pause() };
+    }
 }
 
 /// Runs `body` on a new, detached host thread. It inherits the caller's signal mask, priority and
@@ -37,6 +72,7 @@ pub(crate) fn spawn(body: Box<dyn FnOnce() + Send>) -> io::Result<()> {
     let stack = free_stack()?;
     let start = Box::into_raw(Box::new(Start {
         stack: stack.clone(),
+        descriptors: descriptors::numbers(),
         body,
     }));
     let check = |result: i32| match result {
@@ -96,6 +132,9 @@ pub(crate) fn after_fork() {
         let own = (stack.base..stack.base + STACK).contains(&here);
         // SAFETY: gettid touches nothing.
         let tid = if own { unsafe { libc::gettid() } } else { -1 };
+        stack
+            .pid
+            .store(std::process::id() as i32, Ordering::Relaxed);
         stack.tid.store(tid, Ordering::Release);
     }
 }
@@ -103,11 +142,14 @@ pub(crate) fn after_fork() {
 extern "C" fn run(start: *mut c_void) -> *mut c_void {
     // SAFETY: `start` is the Box that `spawn` gave up for this thread.
     let start = unsafe { Box::from_raw(start.cast::<Start>()) };
+    let pid = std::process::id() as i32;
+    start.stack.pid.store(pid, Ordering::Relaxed);
     // SAFETY: gettid touches nothing.
     start
         .stack
         .tid
         .store(unsafe { libc::gettid() }, Ordering::Release);
+    descriptors::set_numbers(start.descriptors);
     (start.body)();
     std::ptr::null_mut()
 }
@@ -116,7 +158,7 @@ fn free_stack() -> io::Result<Arc<HostStack>> {
     let mut stacks = STACKS.lock().unwrap_or_else(PoisonError::into_inner);
     for stack in stacks.iter() {
         let tid = stack.tid.load(Ordering::Acquire);
-        if tid == -1 || (tid > 0 && is_gone(tid)) {
+        if tid == -1 || (tid > 0 && is_gone(stack.pid.load(Ordering::Relaxed), tid)) {
             stack.tid.store(0, Ordering::Relaxed);
             return Ok(stack.clone());
         }
@@ -124,16 +166,17 @@ fn free_stack() -> io::Result<Arc<HostStack>> {
     let stack = Arc::new(HostStack {
         base: map_stack()?,
         tid: AtomicI32::new(0),
+        pid: AtomicI32::new(0),
     });
     stacks.push(stack.clone());
     Ok(stack)
 }
 
-/// Whether the kernel knows thread `tid` of this process no more.
-fn is_gone(tid: i32) -> bool {
+/// Whether the kernel knows thread `tid` of process `pid` no more.
+fn is_gone(pid: i32, tid: i32) -> bool {
     // SAFETY: signal 0 only asks.
     unsafe {
-        let args = [libc::getpid() as u64, tid as u64, 0, 0, 0, 0];
+        let args = [pid as u64, tid as u64, 0, 0, 0, 0];
         relay::raw(libc::SYS_tgkill, args) == -i64::from(libc::ESRCH)
     }
 }

@@ -308,6 +308,8 @@ impl Vcpu {
         }
         self.sregs = Some(Box::new(sregs));
         self.resume = Resume::Segments;
+        // Whoever had the vCPU before may have been killed with a signal noted.
+        self.fd.set_kvm_immediate_exit(0);
         let target = &mut self.fd.sync_regs_mut().regs;
         *target = regs;
         target.rflags |= RFLAGS_USER;

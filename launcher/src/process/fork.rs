@@ -10,7 +10,7 @@ use vmmload_consumer::Track;
 use super::handover;
 use super::lifecycle::OWN_FAILURE;
 use super::memory::{Copied, Forked};
-use super::state::{IdleVcpu, Lineage, Process, VcpuStats};
+use super::state::{IdleVcpu, Lineage, Process, Role, VcpuStats, World};
 use super::thread::{Birth, GuestThread};
 use crate::cli::RunConfig;
 use crate::host::descriptors::Parked;
@@ -134,21 +134,14 @@ fn wrap(
         kvm,
         command: of.lineage.command.clone(),
         executable: of.lineage.executable.clone(),
-        is_child: true,
         exit_ns: of.lineage.exit_ns,
     };
     let tracker =
         Tracker::create(&config, &lineage.command, lineage.exit_ns).map_err(RunError::Segment)?;
     let stats = Arc::new(VcpuStats::default());
     tracker.add_vcpu(0, ring, stats.clone());
-    let process = Process::new(
-        machine,
-        memory.into_memory(machine),
-        tracker,
-        config,
-        None,
-        of.dispositions.copied(),
-        lineage,
-    );
+    let world = World::new(machine, memory.into_memory(machine), tracker, lineage);
+    let dispositions = Arc::new(of.dispositions.copied());
+    let process = Process::new(world, Role::Child, config, None, dispositions);
     Ok((Box::leak(Box::new(process)), IdleVcpu { vcpu, stats }))
 }

@@ -113,12 +113,26 @@ pub(crate) struct Outgoing<'a> {
 ///
 /// # Errors
 /// What creating or writing the file says.
-pub(crate) fn pack(outgoing: &Outgoing) -> io::Result<(Parked, CString)> {
+pub(crate) fn pack(outgoing: &Outgoing) -> io::Result<(Parked, Argument)> {
     let parked = Parked::memory(c"vmmload-exec")?;
     let mut file = parked.file();
     file.write_all(&encode(outgoing))?;
-    let argument = format!("{ARGUMENT}{}", file.as_raw_fd());
-    Ok((parked, CString::new(argument).unwrap_or_default()))
+    let mut argument = Argument([0; ARGUMENT.len() + LONGEST_NUMBER + 1]);
+    write!(&mut argument.0[..], "{ARGUMENT}{}", file.as_raw_fd())?;
+    Ok((parked, argument))
+}
+
+/// The argument that makes a launcher take a program over, NUL-terminated.
+pub(crate) struct Argument([u8; ARGUMENT.len() + LONGEST_NUMBER + 1]);
+
+/// Digits of the highest descriptor.
+const LONGEST_NUMBER: usize = 10;
+
+impl Argument {
+    /// As execve(2) takes it.
+    pub(crate) fn as_ptr(&self) -> *const libc::c_char {
+        self.0.as_ptr().cast()
+    }
 }
 
 /// Has the descriptors that are named in `pack`'s file stay open in the next image.

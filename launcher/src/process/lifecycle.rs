@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use vmmload_consumer::End;
 
-use super::state::Process;
+use super::state::{Process, Role};
 use super::thread::GuestThread;
 use crate::cli;
 use crate::host::relay;
@@ -66,6 +66,10 @@ fn exit_now(status: i32) -> ! {
 }
 
 fn finish(process: &Process, end: End) {
+    // The segment is its parent's, and goes on with it.
+    if process.role == Role::Sharer {
+        return;
+    }
     // Whoever comes second waits here until the first has ended the process.
     process.tracker.finish(process, end, |consumer| {
         let Some(mut out) = process.summary.as_ref() else {

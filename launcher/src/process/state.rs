@@ -1,8 +1,8 @@
 //! What all threads of the wrapped program share.
 
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::{ffi::CString, fs::File, io};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{ffi::CString, fs::File, io, ops::Deref};
 
 use kvm_ioctls::Kvm;
 
@@ -10,6 +10,7 @@ use super::memory::Memory;
 use super::signals::Dispositions;
 use crate::cli::{Children, RunConfig};
 use crate::host::clock;
+use crate::host::descriptors::{self, Numbers};
 use crate::kvm::vcpu::Vcpu;
 use crate::machine::Machine;
 use crate::tracking::harvester::Tracker;
@@ -99,70 +100,124 @@ pub(crate) struct Lineage {
     pub command: Vec<u8>,
     /// Path of the program that runs.
     pub executable: CString,
-    /// Whether a wrapped process forked it.
-    pub is_child: bool,
     /// What an exit to user space takes, in nanoseconds.
     pub exit_ns: u64,
 }
 
-/// The wrapped process. Made once and never dropped.
-pub(crate) struct Process {
+/// What a process is to the VM that it runs in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// The first process: the VM and the segment are its own.
+    First,
+    /// Forked by a wrapped process, with a VM and a segment of its own.
+    Child,
+    /// A child that shares its parent's memory, and with it the VM and the segment.
+    Sharer,
+}
+
+/// The VM and what belongs to it: one for each memory. Made once and never dropped.
+pub(crate) struct World {
     /// The VM.
     pub machine: &'static Machine,
-    /// Its memory.
+    /// The memory of the programs in it.
     pub memory: Memory,
-    /// What signals do.
-    pub dispositions: Dispositions,
     /// The data path.
     pub tracker: Tracker,
+    /// What a forked child needs for a VM and a segment of its own.
+    pub lineage: Lineage,
+    /// Each with the table of descriptors in which it was made: another process that shares the memory
+    /// has it under the same number only by chance.
+    idle: Mutex<Vec<(Numbers, IdleVcpu)>>,
+    /// The first thread has vCPU 0.
+    next_vcpu: AtomicU32,
+}
+
+impl World {
+    /// A world whose vCPU 0 is in use.
+    pub(crate) fn new(
+        machine: &'static Machine,
+        memory: Memory,
+        tracker: Tracker,
+        lineage: Lineage,
+    ) -> &'static Self {
+        Box::leak(Box::new(Self {
+            machine,
+            memory,
+            tracker,
+            lineage,
+            idle: Mutex::new(Vec::new()),
+            next_vcpu: AtomicU32::new(1),
+        }))
+    }
+}
+
+/// A wrapped process. Never dropped, unless it shares its parent's memory.
+pub(crate) struct Process {
+    world: &'static World,
+    /// What it is to its VM.
+    pub role: Role,
+    /// What signals do.
+    pub dispositions: Arc<Dispositions>,
     /// What the user asked for.
     pub config: RunConfig,
     /// Where the summary goes at the end, out of the program's way.
     pub summary: Option<File>,
-    /// What a forked child needs for a VM and a segment of its own.
-    pub lineage: Lineage,
     /// When the program started, on the monotonic clock.
     pub started_ns: u64,
     /// Threads started so far, the first included.
     pub threads_started: AtomicU64,
     live_threads: AtomicUsize,
     leader_status: AtomicI32,
-    idle: Mutex<Vec<IdleVcpu>>,
-    /// The first thread has vCPU 0.
-    next_vcpu: AtomicU32,
+}
+
+impl Deref for Process {
+    type Target = World;
+
+    fn deref(&self) -> &World {
+        self.world
+    }
 }
 
 impl Process {
     /// Whether the programs that it executes run wrapped, as far as that is the user's choice.
     pub(crate) fn wraps_programs(&self) -> bool {
-        !self.lineage.is_child || self.config.children == Children::Follow
+        self.role == Role::First || self.config.children == Children::Follow
     }
 
-    /// A process whose first thread is about to run.
+    /// A process in `world` whose first thread is about to run.
     pub(crate) fn new(
-        machine: &'static Machine,
-        memory: Memory,
-        tracker: Tracker,
+        world: &'static World,
+        role: Role,
         config: RunConfig,
         summary: Option<File>,
-        dispositions: Dispositions,
-        lineage: Lineage,
+        dispositions: Arc<Dispositions>,
     ) -> Self {
         Self {
-            machine,
-            memory,
+            world,
+            role,
             dispositions,
-            lineage,
-            tracker,
             config,
             summary,
             started_ns: clock::monotonic_ns(),
             threads_started: AtomicU64::new(1),
             live_threads: AtomicUsize::new(1),
             leader_status: AtomicI32::new(0),
-            idle: Mutex::new(Vec::new()),
-            next_vcpu: AtomicU32::new(1),
         }
+    }
+
+    /// A child of this process in the same world. `handlers`: whether it shares the signal handlers,
+    /// too.
+    pub(crate) fn sharer(&self, handlers: bool) -> Self {
+        let config = RunConfig {
+            // The first process's alone.
+            summary: None,
+            ..self.config.clone()
+        };
+        let dispositions = match handlers {
+            true => self.dispositions.clone(),
+            false => Arc::new(self.dispositions.copied()),
+        };
+        Self::new(self.world, Role::Sharer, config, None, dispositions)
     }
 
     /// A vCPU for a new thread: one that a finished thread left, or a new one.
@@ -177,14 +232,12 @@ impl Process {
     }
 
     fn take_vcpu(&self) -> io::Result<IdleVcpu> {
-        if let Some(idle) = self
-            .idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop()
-        {
-            return Ok(idle);
+        let here = descriptors::numbers();
+        let mut idle = self.idle();
+        if let Some(at) = idle.iter().rposition(|(made_in, _)| *made_in == here) {
+            return Ok(idle.swap_remove(at).1);
         }
+        drop(idle);
         let limit = self.machine.vm.caps().max_vcpus;
         let id = self
             .next_vcpu
@@ -198,12 +251,23 @@ impl Process {
         Ok(IdleVcpu { vcpu, stats })
     }
 
-    /// Gives a vCPU back.
+    /// Gives a vCPU back that was taken by a thread with the same table of descriptors.
     pub(crate) fn return_vcpu(&self, idle: IdleVcpu) {
-        self.idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(idle);
+        self.idle().push((descriptors::numbers(), idle));
+    }
+
+    /// After a process that shares this memory is gone: its descriptors, and with them the vCPUs that it
+    /// made itself, went with it.
+    pub(crate) fn forget_vcpus(&self, made_in: Numbers) {
+        let mut idle = self.idle();
+        while let Some(at) = idle.iter().position(|(of, _)| *of == made_in) {
+            // Dropping it would close a descriptor of this process.
+            std::mem::forget(idle.swap_remove(at));
+        }
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<(Numbers, IdleVcpu)>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// One thread more.

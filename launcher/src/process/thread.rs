@@ -91,6 +91,13 @@ impl GuestThread {
         lifecycle::end_thread(self, status);
     }
 
+    /// Runs the one thread of a process that shares its parent's memory, to the end of that process.
+    pub(crate) fn run_sharing(&mut self) -> ! {
+        self.set_signal_mask(self.signals.mask);
+        let status = self.run_loop();
+        lifecycle::exit_process(self.process, status)
+    }
+
     fn run_loop(&mut self) -> i32 {
         loop {
             self.deliver_pending(None);
@@ -202,20 +209,20 @@ impl GuestThread {
 
 /// What the parent waits for: the child's thread id, or a negative errno.
 #[derive(Default)]
-struct Rendezvous {
+pub(super) struct Rendezvous {
     answer: AtomicI32,
     lock: Mutex<()>,
     changed: Condvar,
 }
 
 impl Rendezvous {
-    fn tell(&self, answer: i32) {
+    pub(super) fn tell(&self, answer: i32) {
         let _guard = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         self.answer.store(answer, Ordering::Release);
         self.changed.notify_one();
     }
 
-    fn wait(&self) -> i32 {
+    pub(super) fn wait(&self) -> i32 {
         let mut guard = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             match self.answer.load(Ordering::Acquire) {

@@ -5,7 +5,7 @@
 //! is to be closed, and keeps process id, limits, ignored and waiting signals.
 
 use std::ffi::{CStr, CString};
-use std::os::fd::AsRawFd;
+use std::os::fd::RawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -16,6 +16,7 @@ use crate::host::{descriptors, guest_memory, signals as host};
 use crate::process::executable::{self, Found, Named, Verdict};
 use crate::process::handover::{self, Outgoing};
 use crate::process::stack::rlimit;
+use crate::process::state::Role;
 use crate::process::thread::GuestThread;
 use crate::process::{lifecycle, signals};
 
@@ -72,13 +73,35 @@ fn exec(thread: &mut GuestThread, mut request: Request) -> Outcome {
     if thread.pending.is_noted() {
         return Outcome::NotBegun;
     }
-    let answer = try_exec(thread, &mut request);
+    // What a process that shares its parent's memory allocates must be free before its image goes.
+    let answer = match prepare(thread, &mut request) {
+        Ok(Next::Checked) => Ok(0),
+        Ok(Next::Wrapped(launcher)) => execute_launcher(thread, &launcher),
+        Ok(Next::Natively) => execute_natively(thread, &request),
+        Err(errno) => Err(errno),
+    };
     thread.set_signal_mask(thread.signals.mask);
-    Outcome::from_result(answer.map(|()| 0))
+    Outcome::from_result(answer)
 }
 
-/// Returns only if nothing was executed: what was wrong, or that a mere check was passed.
-fn try_exec(thread: &GuestThread, request: &mut Request) -> Result<(), i32> {
+/// What is left to do once everything that can fail was tried.
+enum Next {
+    /// Nothing: it was a mere check.
+    Checked,
+    /// The launcher executes itself.
+    Wrapped(Launcher),
+    /// The program is left to the kernel.
+    Natively,
+}
+
+/// The launcher's executable, and its one argument.
+struct Launcher {
+    executable: RawFd,
+    argument: handover::Argument,
+}
+
+/// Tries everything that can fail.
+fn prepare(thread: &GuestThread, request: &mut Request) -> Result<Next, i32> {
     let known = libc::AT_EMPTY_PATH | libc::AT_SYMLINK_NOFOLLOW | AT_EXECVE_CHECK;
     if request.flags & !known != 0 {
         return Err(libc::EINVAL);
@@ -96,7 +119,7 @@ fn try_exec(thread: &GuestThread, request: &mut Request) -> Result<(), i32> {
         // The flag is unknown to this kernel: without its help, then.
         Err(libc::EINVAL) if !wants_check => false,
         Err(errno) => return Err(errno),
-        Ok(()) if wants_check => return Ok(()),
+        Ok(()) if wants_check => return Ok(Next::Checked),
         Ok(()) => true,
     };
     let mut named = request.named(path)?;
@@ -106,14 +129,16 @@ fn try_exec(thread: &GuestThread, request: &mut Request) -> Result<(), i32> {
     let mut arguments = Arguments::read(request.argv, request.envp, &named.execfn)?;
     let argv = std::mem::take(&mut arguments.argv);
     match executable::find(&named, argv)? {
-        Verdict::Wrapped(found) if thread.process.wraps_programs() && can_wrap_here() => {
+        Verdict::Wrapped(found)
+            if thread.process.wraps_programs() && can_wrap_here(thread.process.role) =>
+        {
             if !arguments.have_room_for(&found.argv) {
                 return Err(libc::E2BIG);
             }
             let name = name_of(&named, &found, by_dentry);
-            replace(thread, &named.execfn, &name, &found, &arguments.envp)
+            hand_over(thread, &named.execfn, &name, found, &arguments.envp).map(Next::Wrapped)
         }
-        _ => execute_natively(thread, request),
+        _ => Ok(Next::Natively),
     }
 }
 
@@ -195,7 +220,7 @@ fn name_of(named: &Named, found: &Found, by_dentry: bool) -> CString {
 
 /// Whether a launcher that starts now, as this user and with this root directory, finds what it needs.
 /// A program that has given up rights or changed its root may have made that impossible for it.
-fn can_wrap_here() -> bool {
+fn can_wrap_here(role: Role) -> bool {
     let kvm = || {
         std::fs::File::options()
             .read(true)
@@ -203,23 +228,26 @@ fn can_wrap_here() -> bool {
             .open("/dev/kvm")
     };
     let user = executable::effective_user();
-    // The segment of this image must make room for the next one.
-    let segment = std::fs::metadata(format!("/dev/shm/vmmload-{}", std::process::id()));
+    let replaces_segment = || {
+        let segment = std::fs::metadata(format!("/dev/shm/vmmload-{}", std::process::id()));
+        segment.is_ok_and(|segment| user == 0 || segment.uid() == user)
+    };
     handover::launcher().is_some()
-        && segment.is_ok_and(|segment| user == 0 || segment.uid() == user)
+        // The segment of this image, if it has one, must make room for the next one.
+        && (role == Role::Sharer || replaces_segment())
         && Path::new(LOADER).exists()
         && rlimit(libc::RLIMIT_FSIZE) >= SEGMENT
         && descriptors::Parked::open(kvm).is_ok()
 }
 
-/// Replaces this image by a new launcher with `found` in it.
-fn replace(
+/// Writes down what a new launcher needs for wrapping `found`.
+fn hand_over(
     thread: &GuestThread,
     execfn: &CStr,
     name: &CStr,
-    found: &Found,
+    found: Found,
     envp: &[CString],
-) -> Result<(), i32> {
+) -> Result<Launcher, i32> {
     let process = thread.process;
     let outgoing = Outgoing {
         config: &process.config,
@@ -232,31 +260,52 @@ fn replace(
         mask: thread.signals.mask,
         summary: process.summary.as_ref(),
     };
-    let launcher = handover::launcher().ok_or(libc::ENOENT)?;
+    let executable = handover::launcher().ok_or(libc::ENOENT)?;
     let (packed, argument) =
         handover::pack(&outgoing).map_err(|e| e.raw_os_error().unwrap_or(libc::ENOMEM))?;
-    let argv = [c"vmmload".as_ptr(), argument.as_ptr(), std::ptr::null()];
-    let envp = [std::ptr::null::<libc::c_char>()];
-    let itself = Request {
-        directory: launcher.as_raw_fd(),
-        path: c"".as_ptr() as u64,
-        argv: argv.as_ptr() as u64,
-        envp: envp.as_ptr() as u64,
-        flags: libc::AT_EMPTY_PATH,
+    let launcher = Launcher {
+        executable,
+        argument,
     };
     // The last moment to fail in the old image's sight.
-    match itself.ask_kernel() {
+    match launcher.call(AT_EXECVE_CHECK) {
         Ok(()) | Err(libc::EINVAL) => {}
         Err(errno) => return Err(errno),
     }
     handover::keep_open(&outgoing, &packed);
-    lifecycle::end_image(process);
-    let failed = itself.execveat(itself.flags);
+    // The next image takes them over.
+    std::mem::forget((packed, found.file));
+    Ok(launcher)
+}
+
+impl Launcher {
+    fn call(&self, flags: i32) -> Result<(), i32> {
+        let argv = [
+            c"vmmload".as_ptr(),
+            self.argument.as_ptr(),
+            std::ptr::null(),
+        ];
+        let envp = [std::ptr::null::<libc::c_char>()];
+        let itself = Request {
+            directory: self.executable,
+            path: c"".as_ptr() as u64,
+            argv: argv.as_ptr() as u64,
+            envp: envp.as_ptr() as u64,
+            flags: libc::AT_EMPTY_PATH,
+        };
+        itself.execveat(itself.flags | flags)
+    }
+}
+
+/// Replaces this image by a new launcher with the program in it.
+fn execute_launcher(thread: &GuestThread, launcher: &Launcher) -> ! {
+    lifecycle::end_image(thread.process);
+    let failed = launcher.call(0);
     lifecycle::not_replaced(failed.err().unwrap_or(0))
 }
 
 /// Leaves the program to the kernel: this process is wrapped no longer.
-fn execute_natively(thread: &GuestThread, request: &Request) -> Result<(), i32> {
+fn execute_natively(thread: &GuestThread, request: &Request) -> ! {
     lifecycle::end_image(thread.process);
     // A signal that comes in the last moment must meet what the new image will have.
     signals::forget_handlers();

@@ -10,14 +10,15 @@ use crate::host::relay::Call;
 use crate::host::signals as host;
 use crate::host::{descriptors, guest_memory};
 use crate::process::fork::{self, Child};
+use crate::process::sharing;
+use crate::process::state::Role;
 use crate::process::thread::{Birth, GuestThread};
 
 /// linux/sched.h; of clone3(2) only.
 const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
 
 /// What is done here, beside or instead of the kernel.
-const OURS: u64 = (libc::CLONE_VM
-    | libc::CLONE_VFORK
+const OURS: u64 = (libc::CLONE_VFORK
     | libc::CLONE_SETTLS
     | libc::CLONE_PARENT_SETTID
     | libc::CLONE_CHILD_SETTID
@@ -49,9 +50,9 @@ fn with_flags(flags: u64) -> CloneArgs {
 
 /// A new process, with `args.stack` the initial stack pointer.
 pub(super) fn create(thread: &mut GuestThread, call: &Call, args: &CloneArgs) -> Outcome {
-    let shares_memory = has(args.flags, libc::CLONE_VM) && !has(args.flags, libc::CLONE_VFORK);
-    if shares_memory || has(args.flags, libc::CLONE_SIGHAND) {
-        return unsupported::shared_memory(call);
+    let waits = has(args.flags, libc::CLONE_VFORK);
+    if has(args.flags, libc::CLONE_VM) && !waits && thread.process.role == Role::Sharer {
+        return unsupported::shares_memory(call);
     }
     if has(args.flags, libc::CLONE_SETTLS) && args.tls >= USER_END {
         return Outcome::Return(errno(libc::EPERM));
@@ -61,12 +62,39 @@ pub(super) fn create(thread: &mut GuestThread, call: &Call, args: &CloneArgs) ->
     if thread.pending.is_noted() {
         return Outcome::NotBegun;
     }
-    let outcome = fork_now(thread, args);
+    let outcome = match has(args.flags, libc::CLONE_VM) {
+        true => share_now(thread, args),
+        false => fork_now(thread, args),
+    };
     thread.set_signal_mask(thread.signals.mask);
     Outcome::from_result(outcome)
 }
 
-fn fork_now(thread: &mut GuestThread, args: &CloneArgs) -> Result<u64, i32> {
+/// A child that shares the memory.
+fn share_now(thread: &mut GuestThread, args: &CloneArgs) -> Result<u64, i32> {
+    let clear_handlers = args.flags & CLONE_CLEAR_SIGHAND != 0;
+    if clear_handlers && has(args.flags, libc::CLONE_SIGHAND) {
+        return Err(libc::EINVAL);
+    }
+    let child = sharing::Child {
+        birth: birth(thread, args)?,
+        args: CloneArgs {
+            // The others are the kernel's: its ids and addresses are the program's.
+            flags: args.flags & !(CLONE_CLEAR_SIGHAND | libc::CLONE_SETTLS as u64),
+            tls: 0,
+            ..*args
+        },
+        clear_handlers,
+    };
+    let pid = match has(args.flags, libc::CLONE_VFORK) {
+        true => sharing::run_child(thread, &child),
+        false => sharing::start_child(thread.process, child),
+    };
+    pid.map(|pid| pid as u64)
+}
+
+/// The state in which the child starts.
+fn birth(thread: &mut GuestThread, args: &CloneArgs) -> Result<Birth, i32> {
     let kvm = |_| libc::ENOMEM;
     let (fs, gs) = thread.vcpu.bases().map_err(kvm)?;
     let mut regs = *thread.vcpu.regs();
@@ -78,14 +106,18 @@ fn fork_now(thread: &mut GuestThread, args: &CloneArgs) -> Result<u64, i32> {
         true => args.tls,
         false => fs,
     };
-    let birth = Birth {
+    Ok(Birth {
         regs,
         bases: (fs, gs),
         xsave: thread.vcpu.xsave().map_err(kvm)?,
         mask: thread.signals.mask,
-    };
+    })
+}
+
+/// A child with a copy of the memory.
+fn fork_now(thread: &mut GuestThread, args: &CloneArgs) -> Result<u64, i32> {
     let child = Child {
-        birth,
+        birth: birth(thread, args)?,
         clear_handlers: args.flags & CLONE_CLEAR_SIGHAND != 0,
         parent_waits: has(args.flags, libc::CLONE_VFORK),
         kernel: only_by_kernel(args),

@@ -2,13 +2,14 @@
 
 use zerocopy::{FromZeros, IntoBytes};
 
-use super::{Outcome, check, errno, processes};
+use super::{Outcome, check, errno, processes, unsupported};
 use crate::guest::layout::USER_END;
 use crate::host::guest_memory;
 use crate::host::processes::CloneArgs;
 use crate::host::relay::{self, Call};
 use crate::host::signals as host;
 use crate::process::lifecycle;
+use crate::process::state::Role;
 use crate::process::thread::{self, Birth, GuestThread};
 
 /// Size of the first published version, the least that the kernel takes.
@@ -81,6 +82,9 @@ fn read_args(addr: u64, size: u64) -> Result<CloneArgs, i32> {
 fn create(thread: &mut GuestThread, call: &Call, args: &CloneArgs) -> Outcome {
     if !has(args.flags, libc::CLONE_THREAD) {
         return processes::create(thread, call, args);
+    }
+    if thread.process.role == Role::Sharer {
+        return unsupported::shares_memory(call);
     }
     Outcome::from_result(create_thread(thread, args).map(|tid| tid as u64))
 }

@@ -15,9 +15,8 @@ fn say_once(bit: u32, text: &str) {
     }
 }
 
-/// A process that shares its parent's memory and runs beside it: clone(2) with CLONE_VM, but neither
-/// CLONE_THREAD nor CLONE_VFORK.
-pub(super) fn shared_memory(call: &Call) -> Outcome {
+/// A thread, or another process beside it, of a process that shares its parent's memory.
+pub(super) fn shares_memory(call: &Call) -> Outcome {
     let name = match call.nr as libc::c_long {
         libc::SYS_clone3 => "clone3",
         _ => "clone",
@@ -25,11 +24,12 @@ pub(super) fn shared_memory(call: &Call) -> Outcome {
     say_once(
         0,
         &format!(
-            "{name}: a wrapped program cannot have a process that shares its memory and runs beside \
-             it (CLONE_VM without CLONE_THREAD); the call fails with ENOSYS. Run it without vmmload"
+            "{name}: a process that shares its parent's memory (vfork, or CLONE_VM without \
+             CLONE_THREAD) cannot have threads in vmmload; the call fails with EAGAIN. Run the program \
+             without vmmload"
         ),
     );
-    Outcome::Return(errno(libc::ENOSYS))
+    Outcome::Return(errno(libc::EAGAIN))
 }
 
 /// A file under /proc/self that would describe the launcher's mappings.

@@ -1,7 +1,6 @@
 //! The harvester: each epoch, drains the rings and publishes, without stopping a vCPU.
 
 use std::io;
-use std::mem::ManuallyDrop;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -33,6 +32,8 @@ struct Harvest {
     pace: Pace,
     /// Generation of the table of mappings that was published last.
     mappings: Option<u64>,
+    /// The end is published, and nothing may be after it. Processes that share the memory may live on.
+    ended: bool,
 }
 
 /// Counter pages where address space is limited: 16 MiB, for 8 GiB of written memory.
@@ -72,6 +73,7 @@ impl Tracker {
             epoch: 0,
             pace: Pace::new(exit_ns),
             mappings: None,
+            ended: false,
         };
         Self {
             harvest: Mutex::new(harvest),
@@ -96,10 +98,16 @@ impl Tracker {
             logs,
             epoch,
             pace,
+            ended,
             ..
         } = &mut *harvest;
-        let full = logs.iter_mut().filter(|log| log.id == id);
-        let pages = settler.drain(process.machine, full, Take::Happened, writer, *epoch);
+        let mut full = logs.iter_mut().filter(|log| log.id == id);
+        if *ended {
+            full.for_each(|log| log.harvest(Take::Happened, |_| {}));
+            let _ = process.machine.vm.reset_dirty_rings();
+            return;
+        }
+        let pages = settler.drain(process.machine, &mut full, Take::Happened, writer, *epoch);
         pace.armed(clock::monotonic_ns(), pages);
     }
 
@@ -122,10 +130,15 @@ impl Tracker {
         started
     }
 
-    /// Publishes the last epoch and the end, shows the finished segment to `look`, and removes it.
-    /// The lock stays taken: nothing is published after the end.
+    /// Publishes the last epoch and the end, shows the finished segment to `look`, and removes it. Who
+    /// calls it second waits for the end of the process.
     pub(crate) fn finish(&self, process: &Process, end: End, look: impl FnOnce(&Consumer)) {
-        let mut harvest = ManuallyDrop::new(self.lock());
+        let mut harvest = self.lock();
+        if harvest.ended {
+            drop(harvest);
+            threads::sleep_for_ever();
+        }
+        harvest.ended = true;
         harvest.publish(process, Take::All);
         harvest.writer.finish(end);
         if process.summary.is_some() {
@@ -157,6 +170,9 @@ impl Harvest {
 
     /// Ends the present epoch and begins the next, unless it has to go on.
     fn next_epoch(&mut self, process: &Process) {
+        if self.ended {
+            return;
+        }
         let mut idle = true;
         for log in &mut self.logs {
             idle &= log.is_idle();
