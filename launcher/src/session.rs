@@ -25,6 +25,7 @@ use crate::process::handover::{self, Launch, TakeOverError};
 use crate::process::image;
 use crate::process::mappings::{Backing, Mapping, Mappings, Prot};
 use crate::process::memory::Memory;
+use crate::process::seccomp::{Setting, ThreadFilters};
 use crate::process::signals::Dispositions;
 use crate::process::stack::{self, StackError};
 use crate::process::state::{IdleVcpu, Lineage, Process, Role, VcpuStats, World};
@@ -111,6 +112,7 @@ fn find(config: RunConfig, inherited: &Inherited, mask: u64) -> Result<Launch, R
         program,
         envp: inherited.envp.clone(),
         mask,
+        seccomp: Setting::default(),
         summary: open_summary(&config)?,
         config,
     })
@@ -123,6 +125,7 @@ fn start(launch: Launch, inherited: &Inherited) -> Result<GuestThread, RunError>
         envp,
         name,
         mask,
+        seccomp,
         summary,
     } = launch;
     let tracked = config.track != Track::None;
@@ -179,6 +182,7 @@ fn start(launch: Launch, inherited: &Inherited) -> Result<GuestThread, RunError>
         bases: (0, 0),
         xsave: frame::initial_xsave(),
         mask,
+        seccomp: ThreadFilters::new(seccomp),
     };
     let idle = IdleVcpu { vcpu, stats };
     GuestThread::new(process, idle, &birth, true).map_err(RunError::Vcpu)

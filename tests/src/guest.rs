@@ -79,7 +79,7 @@ impl Guest {
         let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("guests");
         let source = sources.join(format!("{}.c", self.name));
         let executable =
-            scratch::cache("guests").join(self.file_name(&source, &sources.join("check.h")));
+            scratch::cache("guests").join(self.file_name(&source, &headers_for(&source, &sources)));
         if !executable.exists() {
             machine::assert_can_install(&executable.display());
             self.compile(&source, &executable);
@@ -89,12 +89,15 @@ impl Guest {
     }
 
     /// `NAME-HASH`, so that a changed source or another way to link never meets an old executable.
-    fn file_name(&self, source: &Path, header: &Path) -> String {
+    fn file_name(&self, source: &Path, headers: &[PathBuf]) -> String {
         let read = |path: &Path| {
             std::fs::read(path).unwrap_or_else(|cause| panic!("{}: {cause}", path.display()))
         };
         let mut hasher = DefaultHasher::new();
-        (read(source), read(header), self.link).hash(&mut hasher);
+        (read(source), self.link).hash(&mut hasher);
+        headers
+            .iter()
+            .for_each(|header| read(header).hash(&mut hasher));
         format!("{}-{:016x}", self.name.replace('/', "-"), hasher.finish())
     }
 
@@ -131,4 +134,16 @@ impl Guest {
         );
         std::fs::rename(&unfinished, executable).expect("both names lie in one directory");
     }
+}
+
+/// The headers that a guest may include: that of all guests, and those of its own directory.
+fn headers_for(source: &Path, sources: &Path) -> Vec<PathBuf> {
+    let directory = source.parent().expect("guests lie in a directory by theme");
+    let files = std::fs::read_dir(directory)
+        .unwrap_or_else(|cause| panic!("{}: {cause}", directory.display()));
+    let mut headers: Vec<PathBuf> = files.flatten().map(|file| file.path()).collect();
+    headers.retain(|path| path.extension().is_some_and(|extension| extension == "h"));
+    headers.push(sources.join("check.h"));
+    headers.sort();
+    headers
 }

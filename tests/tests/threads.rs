@@ -32,6 +32,12 @@ fn last_thread_can_exit_with_a_status_after_main_has_left() {
     assert_eq!(outcome.status.code(), Some(7));
 }
 
+#[test]
+fn last_thread_to_exit_gives_the_process_its_status() {
+    let guest = Guest::new("threads/last_status").program();
+    assert_eq!(guest.compare().status.code(), Some(5));
+}
+
 #[track_caller]
 fn exits_from_a_thread(link: Link) {
     let guest = Guest::new("threads/exit_from_thread").linked(link);

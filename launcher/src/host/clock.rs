@@ -1,5 +1,6 @@
 //! Clocks, read by system call: the program may unmap or move the vDSO, which libc would go through.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use super::relay;
@@ -23,4 +24,66 @@ fn read_ns(clock: libc::clockid_t) -> u64 {
     // SAFETY: `now` is writable for the call. For a clock that is gone it stays zero.
     unsafe { relay::raw(libc::SYS_clock_gettime, args) };
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
+
+/// Something that a waiting thread is told.
+#[derive(Debug, Default)]
+pub(crate) struct Notice(AtomicU32);
+
+impl Notice {
+    /// Tells it.
+    pub(crate) fn give(&self) {
+        self.0.store(1, Ordering::Release);
+        let wake = (libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG) as u64;
+        let all = i32::MAX as u64;
+        // SAFETY: the call takes the address only to find who waits there.
+        unsafe { relay::raw(libc::SYS_futex, [self.address(), wake, all, 0, 0, 0]) };
+    }
+
+    /// As if it had not been told.
+    pub(crate) fn take_back(&self) {
+        self.0.store(0, Ordering::Release);
+    }
+
+    /// Waits until it is told or the monotonic clock shows `ns`; whether it was told.
+    pub(crate) fn wait_until(&self, ns: u64) -> bool {
+        let until = libc::timespec {
+            tv_sec: (ns / 1_000_000_000) as i64,
+            tv_nsec: (ns % 1_000_000_000) as i64,
+        };
+        let wait = (libc::FUTEX_WAIT_BITSET | libc::FUTEX_PRIVATE_FLAG) as u64;
+        let until = &raw const until as u64;
+        let any = libc::FUTEX_BITSET_MATCH_ANY as u32;
+        while self.0.load(Ordering::Acquire) == 0 {
+            let args = [self.address(), wait, 0, until, 0, any.into()];
+            // SAFETY: the number and the time are readable for the call.
+            if unsafe { relay::raw(libc::SYS_futex, args) } == -i64::from(libc::ETIMEDOUT) {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn address(&self) -> u64 {
+        self.0.as_ptr() as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_is_told_or_gives_up() {
+        let notice = Notice::default();
+        assert!(!notice.wait_until(monotonic_ns() + 1_000_000));
+        let far = monotonic_ns() + 60_000_000_000;
+        std::thread::scope(|scope| {
+            let waits = scope.spawn(|| notice.wait_until(far));
+            notice.give();
+            assert!(waits.join().unwrap());
+        });
+        notice.take_back();
+        assert!(!notice.wait_until(0));
+    }
 }

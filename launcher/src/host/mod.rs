@@ -1,6 +1,7 @@
 //! What the launcher does on the host on its own behalf: descriptors, raw calls, guest memory.
 
 pub(crate) mod clock;
+pub(crate) mod credentials;
 pub(crate) mod descriptors;
 pub(crate) mod filesystem;
 pub(crate) mod guest_memory;

@@ -9,11 +9,14 @@ use std::os::raw::c_void;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{descriptors, relay};
+use super::{clock, descriptors, relay};
 use crate::guest::layout::PAGE;
 
 /// Deep enough for the run loop with a signal frame of the largest vector state on top.
 const STACK: usize = 128 << 10;
+
+/// What a thread that ends may take, in nanoseconds.
+const LONGEST_END: u64 = 2_000_000_000;
 
 struct HostStack {
     base: usize,
@@ -170,6 +173,30 @@ fn free_stack() -> io::Result<Arc<HostStack>> {
     });
     stacks.push(stack.clone());
     Ok(stack)
+}
+
+/// Waits until all threads that this process started here have ended, but for the calling one: each is
+/// about to, unless it is suspended in the place of a child that shares the memory. So not for ever.
+pub(crate) fn wait_for_others() {
+    // SAFETY: getpid and gettid touch nothing.
+    let (process, own) = unsafe { (libc::getpid(), libc::gettid()) };
+    let deadline = clock::monotonic_ns() + LONGEST_END;
+    let stacks = STACKS
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone();
+    for stack in stacks {
+        let is_there = || match stack.tid.load(Ordering::Acquire) {
+            -1 => false,
+            // It has not come to its first instruction yet.
+            0 => true,
+            _ if stack.pid.load(Ordering::Relaxed) != process => false,
+            tid => tid != own && !is_gone(process, tid),
+        };
+        while is_there() && clock::monotonic_ns() < deadline {
+            std::thread::yield_now();
+        }
+    }
 }
 
 /// Whether the kernel knows thread `tid` of process `pid` no more.

@@ -2,6 +2,7 @@
 
 pub(crate) mod caps;
 pub(crate) mod dirty_ring;
+mod first_run;
 pub(crate) mod stats;
 pub(crate) mod tsc;
 pub(crate) mod vcpu;

@@ -14,7 +14,7 @@ use kvm_ioctls::{SyncReg, VcpuExit, VcpuFd};
 use vm_memory::Address;
 
 use super::dirty_ring::DirtyRing;
-use super::tsc;
+use super::{first_run, tsc};
 use crate::guest::boot::{self, CpuFeatures, VcpuPages};
 use crate::guest::layout::{self, PAGE, PORT_EXCEPTION, PORT_SYSCALL};
 use crate::guest::stubs::{self, ExceptionFrame};
@@ -145,6 +145,11 @@ impl Vcpu {
             };
             xcrs.xcrs[0] = xcr0;
             vcpu.fd.set_xcrs(&xcrs).map_err(errno)?;
+        }
+        if id == 0 {
+            vcpu.fd.get_kvm_run().immediate_exit = 1;
+            first_run::in_another_process(vcpu.fd.as_raw_fd());
+            vcpu.fd.get_kvm_run().immediate_exit = 0;
         }
         Ok((vcpu, ring))
     }

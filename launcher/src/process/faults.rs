@@ -2,12 +2,14 @@
 
 use super::lifecycle;
 use super::memory::{Care, Denied};
+use super::seccomp::Verdict;
 use super::signals::SI_KERNEL;
 use super::thread::GuestThread;
 use crate::host::guest_memory;
 use crate::host::relay::Call;
 use crate::host::signals::SigInfo;
 use crate::kvm::vcpu::Trap;
+use crate::syscalls::seccomp;
 
 const VECTOR_PAGE_FAULT: u64 = 14;
 
@@ -102,12 +104,37 @@ fn vsyscall(thread: &mut GuestThread) -> bool {
         nr: nr as u64,
         args: [regs.rdi, regs.rsi, 0, 0, 0, 0],
     };
-    let result = thread.execute_now(&call);
+    let result = match thread.seccomp.is_active() {
+        false => thread.execute_now(&call),
+        true => return filtered_vsyscall(thread, &call, back),
+    };
+    return_from_vsyscall(thread, result, back);
+    true
+}
+
+/// As emulate_vsyscall: whatever the filters say, the program goes on behind its call.
+fn filtered_vsyscall(thread: &mut GuestThread, call: &Call, back: u64) -> bool {
+    let ip = thread.vcpu.regs().rip;
+    let (verdict, data) = seccomp::judge(thread, call, ip);
+    let result = match verdict {
+        Verdict::Allow => thread.execute_now(call),
+        Verdict::Errno(error) => -i64::from(error) as u64,
+        Verdict::Trap(_) => call.nr,
+        Verdict::EndThread(signal) => lifecycle::die_by_signal(thread.process, signal),
+        Verdict::KillProcess => lifecycle::die_by_signal(thread.process, libc::SIGSYS),
+    };
+    return_from_vsyscall(thread, result, back);
+    if let Verdict::Trap(error) = verdict {
+        seccomp::trap(thread, &data, error);
+    }
+    true
+}
+
+fn return_from_vsyscall(thread: &mut GuestThread, result: u64, back: u64) {
     let regs = thread.vcpu.all_regs_mut();
     regs.rax = result;
     regs.rip = back;
     regs.rsp += 8;
-    true
 }
 
 /// After the host could not provide a page: makes the guest fault on it, with its address.

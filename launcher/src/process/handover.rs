@@ -10,6 +10,8 @@
 //!              descriptors of launcher, program and summary (NONE: there is none)
 //! strings      summary's file, execfn, name, path
 //! lists        argv, envp
+//! number       mode of seccomp
+//! list         filters: flags (NONE: installed by prctl), and the program as a string
 //! ```
 //!
 //! Numbers are in the processor's order; a string is its length and its bytes, a list its length and its
@@ -22,12 +24,15 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use vmmload_consumer::Track;
+use zerocopy::{FromBytes, IntoBytes};
 
-use super::command::Program;
+use super::command;
+use super::seccomp::bpf::{Instruction, Program};
+use super::seccomp::{Filter, Mode, Setting};
 use crate::cli::{Children, RunConfig, SummaryTarget};
 use crate::host::descriptors::{self, Parked};
 
@@ -41,13 +46,15 @@ pub(crate) struct Launch {
     /// What the user asked for.
     pub config: RunConfig,
     /// The program and its arguments.
-    pub program: Program,
+    pub program: command::Program,
     /// Its environment.
     pub envp: Vec<CString>,
     /// What ps(1) calls it.
     pub name: CString,
     /// Its signal mask.
     pub mask: u64,
+    /// What its calls are judged by.
+    pub seccomp: Setting,
     /// Where the summary goes, out of the program's way.
     pub summary: Option<File>,
 }
@@ -105,6 +112,8 @@ pub(crate) struct Outgoing<'a> {
     pub envp: &'a [CString],
     /// Its signal mask.
     pub mask: u64,
+    /// What its calls are judged by.
+    pub seccomp: &'a Setting,
     /// Where the summary goes.
     pub summary: Option<&'a File>,
 }
@@ -174,7 +183,17 @@ fn encode(outgoing: &Outgoing) -> Vec<u8> {
         put_number(&mut out, list.len() as u64);
         list.iter().for_each(|s| put_string(&mut out, s.as_bytes()));
     }
+    put_seccomp(&mut out, outgoing.seccomp);
     out
+}
+
+fn put_seccomp(out: &mut Vec<u8>, setting: &Setting) {
+    put_number(out, setting.mode as u64);
+    put_number(out, setting.filters.len() as u64);
+    for filter in setting.filters.iter() {
+        put_number(out, filter.flags.map_or(NONE, u64::from));
+        put_string(out, filter.program.code().as_bytes());
+    }
 }
 
 fn put_number(out: &mut Vec<u8>, number: u64) {
@@ -229,6 +248,7 @@ fn decode(bytes: &[u8]) -> Option<Launch> {
     let [execfn, name] = [rest.c_string()?, rest.c_string()?];
     let path = PathBuf::from(OsStr::from_bytes(rest.string()?));
     let [argv, envp] = [rest.list()?, rest.list()?];
+    let seccomp = rest.seccomp()?;
     if !rest.0.is_empty() || argv.is_empty() {
         return None;
     }
@@ -249,7 +269,7 @@ fn decode(bytes: &[u8]) -> Option<Launch> {
     };
     Some(Launch {
         config,
-        program: Program {
+        program: command::Program {
             file: adopted(numbers.file)??.into(),
             path,
             execfn,
@@ -258,6 +278,7 @@ fn decode(bytes: &[u8]) -> Option<Launch> {
         envp,
         name,
         mask: numbers.mask,
+        seccomp,
         summary: adopted(numbers.summary_file)?.map(File::from),
     })
 }
@@ -319,6 +340,32 @@ impl<'a> Reader<'a> {
         let len = self.number()?;
         (0..len).map(|_| self.c_string()).collect()
     }
+
+    fn seccomp(&mut self) -> Option<Setting> {
+        let mode = match self.number()? {
+            0 => Mode::Off,
+            1 => Mode::Strict,
+            2 => Mode::Filter,
+            _ => return None,
+        };
+        let len = self.number()?;
+        let filters = (0..len).map(|_| self.filter().map(Arc::new));
+        Some(Setting {
+            mode,
+            filters: Arc::new(filters.collect::<Option<_>>()?),
+        })
+    }
+
+    fn filter(&mut self) -> Option<Filter> {
+        let flags = match self.number()? {
+            NONE => None,
+            flags => Some(flags.try_into().ok()?),
+        };
+        let code = self.string()?.chunks(size_of::<Instruction>());
+        let code = code.map(|bytes| Instruction::read_from_bytes(bytes).ok());
+        let program = Program::check(code.collect::<Option<_>>()?).ok()?;
+        Some(Filter { program, flags })
+    }
 }
 
 #[cfg(test)]
@@ -337,8 +384,23 @@ mod tests {
             argv: &[c"\xff".into(), c"".into()],
             envp: &[c"A=1".into()],
             mask: 1 << 63,
+            seccomp: &filtered(),
             summary,
         })
+    }
+
+    fn filtered() -> Setting {
+        let end = Instruction {
+            code: 6,
+            jt: 0,
+            jf: 0,
+            k: 0x7fff_0000,
+        };
+        let filter = |flags| {
+            let program = Program::check(vec![end; 3]).unwrap();
+            Arc::new(Filter { program, flags })
+        };
+        Setting::default().with(filter(None)).with(filter(Some(4)))
     }
 
     fn config() -> RunConfig {
@@ -362,6 +424,7 @@ mod tests {
         assert_eq!(launch.envp, [CString::from(c"A=1")]);
         assert_eq!(launch.name.as_c_str(), c"x");
         assert_eq!(launch.mask, 1 << 63);
+        assert_eq!(launch.seccomp, filtered());
         assert!(launch.summary.is_none());
     }
 

@@ -1,7 +1,5 @@
 //! How the process ends. Whatever the way, the last epoch is published first.
 
-use std::sync::atomic::Ordering;
-
 use vmmload_consumer::End;
 
 use super::state::{Process, Role};
@@ -83,23 +81,30 @@ fn finish(process: &Process, end: End) {
     });
 }
 
-/// Ends one guest thread, from its own host thread, which must end right after.
+/// Ends one guest thread with `status`, as wait(2) shows it, from its own host thread, which must end right after.
 /// Returns only if it is not the last one.
 pub(crate) fn end_thread(thread: GuestThread, status: i32) {
     let process = thread.process;
     host::set_mask(u64::MAX);
     host::Pending::detach();
     let leader = thread.is_leader;
-    if leader {
-        process.leader_status().store(status, Ordering::Release);
-    }
+    thread.seccomp.retire();
     thread.release_vcpu();
     if process.thread_ended() {
-        exit_process(process, process.leader_status().load(Ordering::Acquire));
+        // The last thread's status is the process's (synchronize_group_exit).
+        end_as(process, status);
     }
     if leader {
         // The first thread's stack is the launcher's own: end here, keeping the process.
         // SAFETY: ends this thread only; its vCPU is returned and its state detached.
-        unsafe { relay::raw(libc::SYS_exit, [status as u64, 0, 0, 0, 0, 0]) };
+        unsafe { relay::raw(libc::SYS_exit, [0; 6]) };
+    }
+}
+
+/// Ends the process with a status as wait(2) shows it.
+fn end_as(process: &Process, status: i32) -> ! {
+    match status & 0x7f {
+        0 => exit_process(process, status >> 8),
+        signal => die_by_signal(process, signal),
     }
 }

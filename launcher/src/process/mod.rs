@@ -12,6 +12,7 @@ pub(crate) mod mappings;
 pub(crate) mod memory;
 pub(crate) mod resident;
 pub(crate) mod script;
+pub(crate) mod seccomp;
 pub(crate) mod sharing;
 pub(crate) mod signals;
 pub(crate) mod stack;

@@ -1,12 +1,13 @@
 //! What all threads of the wrapped program share.
 
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::{ffi::CString, fs::File, io, ops::Deref};
 
 use kvm_ioctls::Kvm;
 
 use super::memory::Memory;
+use super::seccomp::Registry;
 use super::signals::Dispositions;
 use crate::cli::{Children, RunConfig};
 use crate::host::clock;
@@ -158,6 +159,8 @@ pub(crate) struct Process {
     pub role: Role,
     /// What signals do.
     pub dispositions: Arc<Dispositions>,
+    /// What its threads' calls are judged by.
+    pub seccomp: Registry,
     /// What the user asked for.
     pub config: RunConfig,
     /// Where the summary goes at the end, out of the program's way.
@@ -167,7 +170,6 @@ pub(crate) struct Process {
     /// Threads started so far, the first included.
     pub threads_started: AtomicU64,
     live_threads: AtomicUsize,
-    leader_status: AtomicI32,
 }
 
 impl Deref for Process {
@@ -196,12 +198,12 @@ impl Process {
             world,
             role,
             dispositions,
+            seccomp: Registry::default(),
             config,
             summary,
             started_ns: clock::monotonic_ns(),
             threads_started: AtomicU64::new(1),
             live_threads: AtomicUsize::new(1),
-            leader_status: AtomicI32::new(0),
         }
     }
 
@@ -287,8 +289,8 @@ impl Process {
         self.live_threads.fetch_sub(1, Ordering::AcqRel) == 1
     }
 
-    /// The first thread's exit status, which is the process's if every thread ends by itself.
-    pub(crate) fn leader_status(&self) -> &AtomicI32 {
-        &self.leader_status
+    /// Whether the calling thread is the only one left.
+    pub(crate) fn is_last_thread(&self) -> bool {
+        self.live_threads.load(Ordering::Acquire) == 1
     }
 }

@@ -9,6 +9,7 @@ use kvm_bindings::{kvm_regs, kvm_xsave};
 use super::faults;
 use super::lifecycle;
 use super::memory::Care;
+use super::seccomp::ThreadFilters;
 use super::signals::ThreadSignals;
 use super::state::{IdleVcpu, Process, VcpuStats};
 use crate::host::relay::{self, Call, Relayed};
@@ -35,6 +36,8 @@ pub(crate) struct GuestThread {
     pub signals: ThreadSignals,
     /// Where the host's handler notes a signal.
     pub pending: Box<Pending>,
+    /// What its calls are judged by.
+    pub seccomp: ThreadFilters,
     /// Whether it is the first thread.
     pub is_leader: bool,
     /// The instruction for which the host failed to provide memory, and how often.
@@ -51,6 +54,8 @@ pub(crate) struct Birth {
     pub xsave: Box<kvm_xsave>,
     /// Signal mask.
     pub mask: u64,
+    /// What its calls are judged by.
+    pub seccomp: ThreadFilters,
 }
 
 impl GuestThread {
@@ -73,12 +78,17 @@ impl GuestThread {
         // SAFETY: `pending` is boxed and lives in the thread, and the vCPU with it, until
         // `end_thread` detaches it with all signals blocked.
         unsafe { pending.attach() };
+        // SAFETY: gettid touches nothing.
+        process
+            .seccomp
+            .runs(&birth.seccomp, unsafe { libc::gettid() });
         Ok(Self {
             process,
             vcpu,
             stats,
             signals: ThreadSignals::new(birth.mask),
             pending,
+            seccomp: birth.seccomp.clone(),
             is_leader,
             bad_memory: None,
         })
@@ -131,7 +141,11 @@ impl GuestThread {
             nr: r.rax,
             args: [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9],
         };
-        match syscalls::handle(self, &call) {
+        let outcome = match self.seccomp.is_active() {
+            false => syscalls::handle(self, &call),
+            true => syscalls::seccomp::handle_filtered(self, &call),
+        };
+        match outcome {
             Outcome::Return(value) => {
                 self.vcpu.regs_mut().rax = value;
                 if value == EINTR && self.pending.is_noted() {

@@ -10,7 +10,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::exec_arguments::Arguments;
-use super::{Outcome, check, proc_self};
+use super::threads::own_call;
+use super::{Outcome, check, proc_self, seccomp};
 use crate::host::relay::{self, Call};
 use crate::host::{descriptors, guest_memory, signals as host};
 use crate::process::executable::{self, Found, Named, Verdict};
@@ -33,6 +34,8 @@ const SEGMENT: u64 = 16 << 20;
 
 /// The call, whichever of the two it is.
 struct Request {
+    /// SYS_execve or SYS_execveat.
+    nr: libc::c_long,
     directory: i32,
     path: u64,
     argv: u64,
@@ -44,6 +47,7 @@ struct Request {
 pub(super) fn execve(thread: &mut GuestThread, call: &Call) -> Outcome {
     let [path, argv, envp, ..] = call.args;
     let request = Request {
+        nr: libc::SYS_execve,
         directory: libc::AT_FDCWD,
         path,
         argv,
@@ -57,6 +61,7 @@ pub(super) fn execve(thread: &mut GuestThread, call: &Call) -> Outcome {
 pub(super) fn execveat(thread: &mut GuestThread, call: &Call) -> Outcome {
     let [directory, path, argv, envp, flags, _] = call.args;
     let request = Request {
+        nr: libc::SYS_execveat,
         directory: directory as i32,
         path,
         argv,
@@ -101,7 +106,7 @@ struct Launcher {
 }
 
 /// Tries everything that can fail.
-fn prepare(thread: &GuestThread, request: &mut Request) -> Result<Next, i32> {
+fn prepare(thread: &mut GuestThread, request: &mut Request) -> Result<Next, i32> {
     let known = libc::AT_EMPTY_PATH | libc::AT_SYMLINK_NOFOLLOW | AT_EXECVE_CHECK;
     if request.flags & !known != 0 {
         return Err(libc::EINVAL);
@@ -138,7 +143,10 @@ fn prepare(thread: &GuestThread, request: &mut Request) -> Result<Next, i32> {
             let name = name_of(&named, &found, by_dentry);
             hand_over(thread, &named.execfn, &name, found, &arguments.envp).map(Next::Wrapped)
         }
-        _ => Ok(Next::Natively),
+        _ => {
+            seccomp::can_be_installed(thread)?;
+            Ok(Next::Natively)
+        }
     }
 }
 
@@ -179,6 +187,16 @@ impl Request {
         // SAFETY: the pointers are the program's, which the kernel checks. Either this only asks, or it
         // replaces the process, whose segment has ended.
         check(unsafe { relay::raw(libc::SYS_execveat, args) }).map(drop)
+    }
+
+    /// Makes the call itself, as the program made it: it is the one that its filters let through.
+    fn execute(&self) -> Result<(), i32> {
+        match self.nr {
+            libc::SYS_execve => {
+                own_call(self.nr, [self.path, self.argv, self.envp, 0, 0, 0]).map(drop)
+            }
+            _ => self.execveat(self.flags),
+        }
     }
 
     /// What `path` names, with the names that an interpreter is given for it.
@@ -242,7 +260,7 @@ fn can_wrap_here(role: Role) -> bool {
 
 /// Writes down what a new launcher needs for wrapping `found`.
 fn hand_over(
-    thread: &GuestThread,
+    thread: &mut GuestThread,
     execfn: &CStr,
     name: &CStr,
     found: Found,
@@ -258,6 +276,7 @@ fn hand_over(
         argv: &found.argv,
         envp,
         mask: thread.signals.mask,
+        seccomp: thread.seccomp.setting(),
         summary: process.summary.as_ref(),
     };
     let executable = handover::launcher().ok_or(libc::ENOENT)?;
@@ -287,6 +306,7 @@ impl Launcher {
         ];
         let envp = [std::ptr::null::<libc::c_char>()];
         let itself = Request {
+            nr: libc::SYS_execveat,
             directory: self.executable,
             path: c"".as_ptr() as u64,
             argv: argv.as_ptr() as u64,
@@ -305,11 +325,12 @@ fn execute_launcher(thread: &GuestThread, launcher: &Launcher) -> ! {
 }
 
 /// Leaves the program to the kernel: this process is wrapped no longer.
-fn execute_natively(thread: &GuestThread, request: &Request) -> ! {
+fn execute_natively(thread: &mut GuestThread, request: &Request) -> ! {
     lifecycle::end_image(thread.process);
     // A signal that comes in the last moment must meet what the new image will have.
     signals::forget_handlers();
     host::set_mask(thread.signals.mask);
-    let failed = request.execveat(request.flags);
+    let filtered = seccomp::install(thread.seccomp.setting());
+    let failed = filtered.and_then(|()| request.execute());
     lifecycle::not_replaced(failed.err().unwrap_or(0))
 }

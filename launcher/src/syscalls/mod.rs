@@ -8,9 +8,11 @@ mod exec;
 mod exec_arguments;
 mod mapping;
 mod memory;
+mod namespaces;
 mod own_state;
 mod proc_self;
 mod processes;
+pub(crate) mod seccomp;
 mod signals;
 mod table;
 mod threads;
@@ -32,7 +34,7 @@ pub(crate) enum Outcome {
     NotBegun,
     /// A signal ended the call, which the kernel would restart if the handler allows it.
     Restart,
-    /// The thread ends with this status.
+    /// The thread ends, with this status as wait(2) shows it.
     Exit(i32),
 }
 

@@ -1,7 +1,7 @@
 //! The thread's own processor state, and features of the kernel that would act on the launcher
 //! instead of the program. Each is answered as by a kernel or processor without the feature.
 
-use super::{Outcome, errno};
+use super::{Outcome, errno, seccomp};
 use crate::host::guest_memory;
 use crate::host::relay::Call;
 use crate::process::thread::GuestThread;
@@ -71,8 +71,8 @@ pub(super) fn arch_prctl(thread: &mut GuestThread, call: &Call) -> Outcome {
 /// prctl(2), for the options that would act on the launcher.
 pub(super) fn prctl(thread: &mut GuestThread, call: &Call) -> Outcome {
     match call.args[0] {
-        // A filter would judge the launcher's calls too, KVM_RUN among them.
-        option if option == libc::PR_SET_SECCOMP as u64 => Outcome::Return(errno(libc::EINVAL)),
+        option if option == libc::PR_SET_SECCOMP as u64 => seccomp::set_by_prctl(thread, call),
+        option if option == libc::PR_GET_SECCOMP as u64 => seccomp::mode(thread, call),
         // It would turn the host thread's calls into signals.
         PR_SET_SYSCALL_USER_DISPATCH => Outcome::Return(errno(libc::EINVAL)),
         // It would trap the host's RDTSC and leave the guest's alone.
@@ -83,11 +83,6 @@ pub(super) fn prctl(thread: &mut GuestThread, call: &Call) -> Outcome {
 
 /// rseq(2): the kernel cannot restart a sequence that it interrupts inside the VM.
 pub(super) fn rseq(_: &mut GuestThread, _: &Call) -> Outcome {
-    Outcome::Return(errno(libc::ENOSYS))
-}
-
-/// seccomp(2): see [`prctl`].
-pub(super) fn seccomp(_: &mut GuestThread, _: &Call) -> Outcome {
     Outcome::Return(errno(libc::ENOSYS))
 }
 

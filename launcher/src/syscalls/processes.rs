@@ -111,6 +111,7 @@ fn birth(thread: &mut GuestThread, args: &CloneArgs) -> Result<Birth, i32> {
         bases: (fs, gs),
         xsave: thread.vcpu.xsave().map_err(kvm)?,
         mask: thread.signals.mask,
+        seccomp: thread.seccomp.copied(),
     })
 }
 

@@ -3,7 +3,8 @@
 //! A number that is not here is relayed: that includes calls that nobody has invented yet.
 
 use super::{
-    Handler, descriptors, exec, mapping, memory, own_state, proc_self, processes, signals, threads,
+    Handler, descriptors, exec, mapping, memory, namespaces, own_state, proc_self, processes,
+    seccomp, signals, threads,
 };
 
 /// What is done with a call, and so which thread could do it.
@@ -72,7 +73,7 @@ const fn build() -> [Handling; HIGHEST] {
         (libc::SYS_arch_prctl, OnVcpu(own_state::arch_prctl)),
         (libc::SYS_prctl, Emulated(own_state::prctl)),
         (libc::SYS_rseq, Emulated(own_state::rseq)),
-        (libc::SYS_seccomp, Emulated(own_state::seccomp)),
+        (libc::SYS_seccomp, Emulated(seccomp::seccomp)),
         (libc::SYS_set_thread_area, Emulated(own_state::no_segments)),
         (libc::SYS_get_thread_area, Emulated(own_state::no_segments)),
         (libc::SYS_modify_ldt, Emulated(own_state::no_segments)),
@@ -82,6 +83,9 @@ const fn build() -> [Handling; HIGHEST] {
         (MEMFD_SECRET, Emulated(own_state::no_secret_memory)),
         (libc::SYS_userfaultfd, Emulated(own_state::userfaultfd)),
         (MAP_SHADOW_STACK, Emulated(own_state::no_shadow_stack)),
+        // Some namespaces are for a process of one thread.
+        (libc::SYS_unshare, Emulated(namespaces::unshare)),
+        (libc::SYS_setns, Emulated(namespaces::setns)),
         // What a process sees of itself.
         (libc::SYS_readlink, Emulated(proc_self::readlink)),
         (libc::SYS_readlinkat, Emulated(proc_self::readlink)),

@@ -125,6 +125,7 @@ fn create_thread(thread: &mut GuestThread, args: &CloneArgs) -> Result<i32, i32>
         bases: (fs, gs),
         xsave,
         mask: thread.signals.mask,
+        seccomp: thread.process.seccomp.inherit(&thread.seccomp),
     };
     let args = *args;
     thread::start(
@@ -174,7 +175,7 @@ pub(super) fn exit(thread: &mut GuestThread, call: &Call) -> Outcome {
     if thread.pending.is_noted() {
         return Outcome::NotBegun;
     }
-    Outcome::Exit(call.args[0] as i32)
+    Outcome::Exit((call.args[0] as i32 & 0xff) << 8)
 }
 
 /// exit_group(2).

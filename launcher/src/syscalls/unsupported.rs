@@ -32,6 +32,25 @@ pub(super) fn shares_memory(call: &Call) -> Outcome {
     Outcome::Return(errno(libc::EAGAIN))
 }
 
+/// SECCOMP_FILTER_FLAG_NEW_LISTENER.
+pub(super) fn seccomp_listener() {
+    say_once(
+        1,
+        "seccomp: calls of a wrapped program cannot be handed to a listener \
+         (SECCOMP_FILTER_FLAG_NEW_LISTENER); the call fails with EINVAL. Run it without vmmload",
+    );
+}
+
+/// execve(2) of a program that runs natively, where the kernel does not take the filters any more.
+pub(super) fn seccomp_without_privileges() {
+    say_once(
+        2,
+        "execve: the program would run natively, and the seccomp filters with it, which the kernel \
+         does not accept any more from a process without CAP_SYS_ADMIN and no_new_privs; the call \
+         fails with EACCES. Set no_new_privs (PR_SET_NO_NEW_PRIVS)",
+    );
+}
+
 /// A file under /proc/self that would describe the launcher's mappings.
 pub(super) fn own_view(name: &'static str) -> Outcome {
     say_once(

@@ -12,6 +12,7 @@ use super::pace::Pace;
 use super::settle::Settler;
 use super::vcpu_log::{Take, VcpuLog};
 use crate::cli::RunConfig;
+use crate::host::clock::Notice;
 use crate::host::{clock, messages, signals as host, threads};
 use crate::kvm::dirty_ring::DirtyRing;
 use crate::process::mappings::Mapping;
@@ -22,6 +23,8 @@ use crate::process::state::{Process, VcpuStats};
 /// epoch, a vCPU's thread when its ring is full, the last thread at the end.
 pub(crate) struct Tracker {
     harvest: Mutex<Harvest>,
+    /// Ends the thread.
+    stop: Notice,
 }
 
 struct Harvest {
@@ -77,6 +80,7 @@ impl Tracker {
         };
         Self {
             harvest: Mutex::new(harvest),
+            stop: Notice::default(),
         }
     }
 
@@ -117,17 +121,36 @@ impl Tracker {
     /// What creating a thread says.
     pub(crate) fn start(process: &'static Process) -> io::Result<()> {
         process.tracker.lock().next_epoch(process);
+        Self::spawn(process)
+    }
+
+    fn spawn(process: &'static Process) -> io::Result<()> {
         // The new thread inherits the mask: no signal of the program may end up there.
         let mask = host::set_mask(u64::MAX);
         let started = threads::spawn(Box::new(move || {
             let mut clock = Ticks::new(process.config.interval);
-            loop {
-                clock.wait();
+            while !process.tracker.stop.wait_until(clock.next()) {
                 process.tracker.lock().next_epoch(process);
             }
         }));
         host::set_mask(mask);
         started
+    }
+
+    /// Runs `f` while the calling thread is the only one: the program has no other, and the harvester's
+    /// ends before and starts again after.
+    pub(crate) fn without_thread<T>(process: &'static Process, f: impl FnOnce() -> T) -> T {
+        process.tracker.stop.give();
+        threads::wait_for_others();
+        process.tracker.stop.take_back();
+        let result = f();
+        if let Err(e) = Self::spawn(process) {
+            messages::say(&format!(
+                "the harvester's thread cannot be started again: {e}. Pages are counted, but shown \
+                 only at the end"
+            ));
+        }
+        result
     }
 
     /// Publishes the last epoch and the end, shows the finished segment to `look`, and removes it. Who
@@ -254,24 +277,13 @@ impl Ticks {
         }
     }
 
-    fn wait(&mut self) {
+    /// The next one.
+    fn next(&mut self) -> u64 {
         let now = clock::monotonic_ns();
         let missed = now.saturating_sub(self.next_ns) / self.interval_ns;
         self.next_ns = self
             .next_ns
             .saturating_add((missed + 1).saturating_mul(self.interval_ns));
-        let until = libc::timespec {
-            tv_sec: (self.next_ns / 1_000_000_000) as i64,
-            tv_nsec: (self.next_ns % 1_000_000_000) as i64,
-        };
-        // SAFETY: `until` is readable for the call; the remaining time is not asked for.
-        unsafe {
-            libc::clock_nanosleep(
-                libc::CLOCK_MONOTONIC,
-                libc::TIMER_ABSTIME,
-                &until,
-                std::ptr::null_mut(),
-            )
-        };
+        self.next_ns
     }
 }

@@ -1,0 +1,51 @@
+//! A VM's first KVM_RUN, where it does no harm.
+//!
+//! Since Linux 6.13 it starts a thread of KVM's, in the process that runs the vCPU
+//! (kvm_nx_lpage_recovery_start). That thread would stay for good, and a process with a second thread
+//! may not enter a user namespace: unshare(2) and setns(2) would fail for every program. So another
+//! process runs the vCPU first, one that shares the memory as KVM asks, and takes the thread along when
+//! it ends. What the thread would do, once an hour, is to put huge pages together again that KVM has
+//! split on processors which need that for code.
+
+use std::os::fd::RawFd;
+use std::os::raw::{c_int, c_void};
+
+use crate::host::{relay, signals};
+
+/// ioctl KVM_RUN.
+const KVM_RUN: u64 = 0xae80;
+
+/// Enough for two system calls.
+const STACK_WORDS: usize = 1024;
+
+/// Runs `vcpu` in another process, which ends at once. Its `immediate_exit` is set.
+///
+/// Where no process can be had, KVM's thread will be this process's: nothing else depends on it.
+pub(super) fn in_another_process(vcpu: RawFd) {
+    let mut stack = vec![0u128; STACK_WORDS];
+    // No signal of the program's is for that process.
+    let mask = signals::set_mask(u64::MAX);
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_FILES | libc::CLONE_FS;
+    // SAFETY: `run_and_end` makes two system calls on a stack of its own, which lives until it has
+    // ended, since CLONE_VFORK has this thread wait. It touches no memory and no thread-local state.
+    unsafe {
+        let top = stack.as_mut_ptr_range().end.cast();
+        let child = libc::clone(run_and_end, top, flags, vcpu as usize as *mut c_void);
+        if child > 0 {
+            // Without a signal at its end, only __WALL finds it. It may be gone already.
+            let args = [child as u64, 0, libc::__WALL as u64, 0, 0, 0];
+            relay::raw(libc::SYS_wait4, args);
+        }
+    }
+    signals::set_mask(mask);
+}
+
+extern "C" fn run_and_end(vcpu: *mut c_void) -> c_int {
+    // SAFETY: the vCPU returns from KVM_RUN at once, and the process ends.
+    unsafe {
+        relay::raw(libc::SYS_ioctl, [vcpu as u64, KVM_RUN, 0, 0, 0, 0]);
+        // All threads: libc would only end this one.
+        relay::raw(libc::SYS_exit_group, [0; 6]);
+    }
+    0
+}
