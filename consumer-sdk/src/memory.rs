@@ -8,7 +8,9 @@ use crate::wire::{PAGE_SIZE, WORD};
 use core::ops::Range;
 use memmap2::{Mmap, MmapOptions};
 use shared_memory::{Shmem, ShmemConf, ShmemError};
+use std::ffi::CString;
 use std::fs::File;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::ptr::NonNull;
@@ -27,7 +29,8 @@ pub(crate) fn path_of(name: &str) -> PathBuf {
 pub(crate) struct WriterMemory {
     start: NonNull<AtomicU64>,
     bytes: usize,
-    path: PathBuf,
+    /// Where the file is: in /dev/shm as it is named now, or in the directory that was.
+    home: Home,
     /// Identity of the file, so that a successor with the same name is left alone.
     inode: u64,
     /// A forked child inherits the mapping but not the segment.
@@ -41,23 +44,65 @@ unsafe impl Send for WriterMemory {}
 unsafe impl Sync for WriterMemory {}
 
 impl WriterMemory {
-    /// Creates the file /dev/shm/`name` with `bytes` of nothing, mode 0600, and maps it.
+    /// Creates the file /dev/shm/`name` with `bytes` of nothing, mode 0600, and maps it. `directory` is
+    /// that directory as it was opened earlier: what counts where this process has another root by now.
     ///
     /// # Errors
     /// What `shared_memory` reports; `MappingIdExists` when the name is taken.
-    pub(crate) fn create(name: &str, bytes: usize) -> Result<Self, ShmemError> {
+    pub(crate) fn create(
+        name: &str,
+        bytes: usize,
+        directory: Option<BorrowedFd<'static>>,
+    ) -> Result<Self, ShmemError> {
+        match directory {
+            Some(directory) if !is_shm_dir(directory) => Self::create_in(directory, name, bytes),
+            _ => Self::create_by_name(name, bytes),
+        }
+    }
+
+    fn create_in(
+        directory: BorrowedFd<'static>,
+        name: &str,
+        bytes: usize,
+    ) -> Result<Self, ShmemError> {
+        let failed = |error: io::Error| match error.raw_os_error() {
+            Some(libc::EEXIST) => ShmemError::MappingIdExists,
+            errno => ShmemError::MapCreateFailed(errno.unwrap_or(0) as u32),
+        };
+        let home = Home::Directory(directory, name.to_owned());
+        let file = home.create_file().map_err(failed)?;
+        let map = || {
+            file.set_len(bytes as u64)?;
+            MmapOptions::new().len(bytes).map_raw(&file)
+        };
+        let map = std::mem::ManuallyDrop::new(map().map_err(|error| {
+            home.remove();
+            failed(error)
+        })?);
+        let memory = Self {
+            start: NonNull::new(map.as_mut_ptr().cast()).ok_or(ShmemError::MapCreateFailed(0))?,
+            bytes,
+            inode: home.inode().unwrap_or(0),
+            home,
+            creator: std::process::id(),
+        };
+        memory.advise();
+        Ok(memory)
+    }
+
+    fn create_by_name(name: &str, bytes: usize) -> Result<Self, ShmemError> {
+        let path = path_of(name);
         let shmem = ShmemConf::new()
             .os_id(format!("/{name}"))
             .size(bytes)
             .create()?;
-        let mut memory = Self {
+        let memory = Self {
             start: NonNull::new(shmem.as_ptr().cast()).ok_or(ShmemError::MapCreateFailed(0))?,
             bytes,
-            path: path_of(name),
-            inode: 0,
+            inode: fs::metadata(&path).map_or(0, |file| file.ino()),
+            home: Home::Path(path),
             creator: std::process::id(),
         };
-        memory.inode = fs::metadata(&memory.path).map_or(0, |file| file.ino());
         memory.take_over(shmem);
         memory.advise();
         Ok(memory)
@@ -82,7 +127,7 @@ impl WriterMemory {
     /// The number at which `shared_memory` has the segment open. The kernel gives the lowest free one, so
     /// the search is short; the crate itself does not tell.
     fn find_descriptor(&self) -> Option<i32> {
-        let device = fs::metadata(&self.path).ok()?.dev();
+        let device = fs::metadata(SHM_DIR).ok()?.dev();
         (0..1 << 20).find(|&descriptor| {
             // SAFETY: an all-zero stat is a valid value of that plain C structure.
             let mut stat: libc::stat = unsafe { std::mem::zeroed() };
@@ -142,12 +187,76 @@ impl WriterMemory {
     /// Removes the segment's name. Whoever has it mapped keeps it. Does nothing in a forked child, or
     /// when the name already belongs to another file.
     pub(crate) fn unlink(&self) {
-        let is_ours = fs::metadata(&self.path).is_ok_and(|file| file.ino() == self.inode);
+        let is_ours = self.home.inode() == Some(self.inode);
         if is_ours && self.creator == std::process::id() {
-            // A failure leaves the file, which the next process with this pid reclaims.
-            let _ = fs::remove_file(&self.path);
+            self.home.remove();
         }
     }
+}
+
+/// Where a segment's file is.
+#[derive(Debug)]
+enum Home {
+    Path(PathBuf),
+    Directory(BorrowedFd<'static>, String),
+}
+
+impl Home {
+    fn c_name(name: &str) -> CString {
+        CString::new(name).unwrap_or_default()
+    }
+
+    fn create_file(&self) -> io::Result<File> {
+        let Self::Directory(directory, name) = self else {
+            return Err(io::ErrorKind::InvalidInput.into());
+        };
+        let flags =
+            libc::O_RDWR | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+        // SAFETY: the name is a string for the call; a descriptor that is returned is new.
+        unsafe {
+            let name = Self::c_name(name);
+            match libc::openat(directory.as_raw_fd(), name.as_ptr(), flags, 0o600) {
+                -1 => Err(io::Error::last_os_error()),
+                descriptor => Ok(File::from_raw_fd(descriptor)),
+            }
+        }
+    }
+
+    fn inode(&self) -> Option<u64> {
+        let (directory, name) = match self {
+            Self::Path(path) => return Some(fs::metadata(path).ok()?.ino()),
+            Self::Directory(directory, name) => (directory, Self::c_name(name)),
+        };
+        // SAFETY: an all-zero stat is a valid value of that plain C structure.
+        let mut stat: libc::stat = unsafe { std::mem::zeroed() };
+        let flags = libc::AT_SYMLINK_NOFOLLOW;
+        // SAFETY: name and `stat` live for the call.
+        let known =
+            unsafe { libc::fstatat(directory.as_raw_fd(), name.as_ptr(), &raw mut stat, flags) };
+        (known == 0).then_some(stat.st_ino)
+    }
+
+    /// A failure leaves the file, which the next process with this pid reclaims.
+    fn remove(&self) {
+        match self {
+            Self::Path(path) => drop(fs::remove_file(path)),
+            Self::Directory(directory, name) => {
+                let name = Self::c_name(name);
+                // SAFETY: the name is a string for the call.
+                unsafe { libc::unlinkat(directory.as_raw_fd(), name.as_ptr(), 0) };
+            }
+        }
+    }
+}
+
+/// Whether /dev/shm still is this directory.
+fn is_shm_dir(directory: BorrowedFd<'static>) -> bool {
+    // SAFETY: an all-zero stat is a valid value of that plain C structure.
+    let mut stat: libc::stat = unsafe { std::mem::zeroed() };
+    // SAFETY: fstat fills the live `stat` of our own.
+    let known = unsafe { libc::fstat(directory.as_raw_fd(), &raw mut stat) } == 0;
+    let named = fs::metadata(SHM_DIR);
+    known && named.is_ok_and(|named| (named.dev(), named.ino()) == (stat.st_dev, stat.st_ino))
 }
 
 /// madvise reports as EFAULT what a store would have reported as SIGBUS.

@@ -14,6 +14,7 @@ use crate::wire::{
 use crate::{segment_name, sys};
 use core::ops::Range;
 use shared_memory::ShmemError;
+use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::{fs, io};
 use zerocopy::{FromZeros, IntoBytes};
@@ -37,6 +38,8 @@ pub struct SegmentConfig {
     pub map_entries: u32,
     /// Bytes for the names of mappings.
     pub string_bytes: u32,
+    /// /dev/shm as it was opened earlier, for a process that may have another root by now.
+    pub directory: Option<BorrowedFd<'static>>,
 }
 
 impl SegmentConfig {
@@ -52,6 +55,7 @@ impl SegmentConfig {
             heat_pages: 65_536,
             map_entries: 16_384,
             string_bytes: 1 << 20,
+            directory: None,
         }
     }
 }
@@ -165,7 +169,7 @@ impl SegmentWriter {
             field: bad.field,
             value: bad.value,
         })?;
-        let memory = create_memory(name, layout.len)?;
+        let memory = create_memory(name, layout.len, config.directory)?;
         memory
             .populate(0..PAGE_SIZE)
             .map_err(|source| CreateError::Populate {
@@ -330,15 +334,19 @@ fn page_at(base: usize, page: usize) -> Range<usize> {
 }
 
 /// Creates the file, replacing one that nobody writes any more.
-fn create_memory(name: &str, bytes: usize) -> Result<WriterMemory, CreateError> {
+fn create_memory(
+    name: &str,
+    bytes: usize,
+    directory: Option<BorrowedFd<'static>>,
+) -> Result<WriterMemory, CreateError> {
     let _limit = FileSizeLimit::allow(bytes).map_err(|limit| CreateError::FileSizeLimit {
         limit,
         needed: bytes,
     })?;
-    let mut created = WriterMemory::create(name, bytes);
+    let mut created = WriterMemory::create(name, bytes, directory);
     if matches!(created, Err(ShmemError::MappingIdExists)) {
         remove_stale(path_of(name))?;
-        created = WriterMemory::create(name, bytes);
+        created = WriterMemory::create(name, bytes, directory);
     }
     created.map_err(|source| CreateError::Create {
         path: path_of(name),

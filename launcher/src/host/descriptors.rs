@@ -10,8 +10,9 @@ use std::collections::BTreeSet;
 use std::ffi::CStr;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Numbers in use by the launcher. The lock also covers the moments in which the limit is raised,
 /// so whoever shows RLIMIT_NOFILE to the program takes it too.
@@ -141,14 +142,34 @@ pub(crate) fn open_parked<E: From<io::Error>, T: AsRawFd>(
     Ok(copy)
 }
 
+/// Where segments are, opened before the program could change its root.
+static SEGMENTS: OnceLock<OwnedFd> = OnceLock::new();
+
+/// /dev/shm as it was when this image started, if it could be opened.
+pub(crate) fn segments() -> Option<BorrowedFd<'static>> {
+    if SEGMENTS.get().is_none() {
+        let open = || {
+            File::options()
+                .read(true)
+                .custom_flags(libc::O_PATH | libc::O_DIRECTORY)
+                .open("/dev/shm")
+        };
+        let directory = open_parked::<io::Error, _>(open).ok()?;
+        let _ = SEGMENTS.set(directory);
+    }
+    SEGMENTS.get().map(AsFd::as_fd)
+}
+
 /// In a forked child: closes ours, which were the parent's, but those in `keep`.
 pub(crate) fn close_after_fork(keep: &[RawFd]) {
+    let segments = SEGMENTS.get().map(AsRawFd::as_raw_fd);
     let mut ours = lock();
-    for &fd in ours.iter().filter(|fd| !keep.contains(fd)) {
+    let stays = |fd: &RawFd| keep.contains(fd) || segments == Some(*fd);
+    for &fd in ours.iter().filter(|fd| !stays(fd)) {
         // SAFETY: the number is ours, and what owned it in the parent is never used in the child.
         unsafe { libc::close(fd) };
     }
-    ours.retain(|fd| keep.contains(fd));
+    ours.retain(stays);
 }
 
 /// A file of ours whose number becomes free again when it is dropped.

@@ -9,7 +9,7 @@ use crate::host::guest_memory;
 use crate::host::relay::Call;
 use crate::host::signals::SigInfo;
 use crate::kvm::vcpu::Trap;
-use crate::syscalls::seccomp;
+use crate::syscalls::{seccomp, unsupported};
 
 const VECTOR_PAGE_FAULT: u64 = 14;
 
@@ -44,7 +44,12 @@ pub(crate) fn handle(thread: &mut GuestThread, trap: Trap) {
     let rip = thread.vcpu.regs().rip;
     let (signal, code, addr) = match trap.vector {
         // Not every KVM gives #GP for a software interrupt without a gate.
-        6 if is_software_interrupt(rip) => (libc::SIGSEGV, SI_KERNEL, 0),
+        6 | 13 if is_software_interrupt(rip) => {
+            if is_old_system_call(rip) {
+                unsupported::old_system_call();
+            }
+            (libc::SIGSEGV, SI_KERNEL, 0)
+        }
         0 => (libc::SIGFPE, FPE_INTDIV, rip),
         1 => (libc::SIGTRAP, TRAP_TRACE, rip),
         3 => (libc::SIGTRAP, SI_KERNEL, 0),
@@ -65,6 +70,11 @@ pub(crate) fn handle(thread: &mut GuestThread, trap: Trap) {
 /// Whether the instruction at `rip` is `int n`.
 fn is_software_interrupt(rip: u64) -> bool {
     guest_memory::read::<u8>(rip) == Ok(0xcd)
+}
+
+/// Whether it is `int 0x80`.
+fn is_old_system_call(rip: u64) -> bool {
+    guest_memory::read(rip) == Ok([0xcdu8, 0x80])
 }
 
 fn page_fault(thread: &mut GuestThread, trap: Trap) {

@@ -16,7 +16,7 @@ pub(crate) mod seccomp;
 mod signals;
 mod table;
 mod threads;
-mod unsupported;
+pub(crate) mod unsupported;
 
 use crate::host::relay::{Call, check};
 use crate::process::thread::GuestThread;

@@ -40,11 +40,14 @@ pub(super) fn unshare(thread: &mut GuestThread, call: &Call) -> Outcome {
         return alone(thread, || thread.relay(call));
     }
     // With a namespace of ids for its children a process can start no thread. So that one comes second.
-    in_two_steps(
-        thread,
-        &with(call, 0, NEWUSER),
-        &with(call, 0, flags & !NEWUSER),
-    )
+    let with = |flags| Call {
+        args: [flags, 0, 0, 0, 0, 0],
+        ..*call
+    };
+    match alone(thread, || thread.relay(&with(NEWUSER))) {
+        Outcome::Return(0) => thread.relay(&with(flags & !NEWUSER)),
+        failed => failed,
+    }
 }
 
 /// setns(2).
@@ -57,28 +60,7 @@ pub(super) fn setns(thread: &mut GuestThread, call: &Call) -> Outcome {
     if is_ours || entered & (NEWUSER | NEWNS | NEWTIME) == 0 {
         return thread.relay(call);
     }
-    if entered & NEWPID == 0 {
-        return alone(thread, || thread.relay(call));
-    }
-    in_two_steps(
-        thread,
-        &with(call, 1, asked & !NEWPID),
-        &with(call, 1, NEWPID),
-    )
-}
-
-fn with(call: &Call, argument: usize, value: u64) -> Call {
-    let mut call = *call;
-    call.args[argument] = value;
-    call
-}
-
-/// Makes `first` alone, and if that succeeds `second`.
-fn in_two_steps(thread: &GuestThread, first: &Call, second: &Call) -> Outcome {
-    match alone(thread, || thread.relay(first)) {
-        Outcome::Return(0) => thread.relay(second),
-        failed => failed,
-    }
+    alone(thread, || thread.relay(call))
 }
 
 /// Makes a call while the program's last thread is the process's only one.

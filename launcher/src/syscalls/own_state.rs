@@ -1,7 +1,8 @@
 //! The thread's own processor state, and features of the kernel that would act on the launcher
 //! instead of the program. Each is answered as by a kernel or processor without the feature.
 
-use super::{Outcome, errno, seccomp};
+use super::threads::own_call;
+use super::{Outcome, errno, seccomp, unsupported};
 use crate::host::guest_memory;
 use crate::host::relay::Call;
 use crate::process::thread::GuestThread;
@@ -81,13 +82,32 @@ pub(super) fn prctl(thread: &mut GuestThread, call: &Call) -> Outcome {
     }
 }
 
+/// ptrace(2): the host's thread would stop, and show the launcher's registers. So nobody becomes a tracer,
+/// as where the administrator does not allow it, and other requests find nothing to trace.
+pub(super) fn ptrace(thread: &mut GuestThread, call: &Call) -> Outcome {
+    let [request, pid, ..] = call.args;
+    let there = || own_call(libc::SYS_kill, [pid, 0, 0, 0, 0, 0]) != Err(libc::ESRCH);
+    match u32::try_from(request) {
+        Ok(libc::PTRACE_TRACEME) => unsupported::tracing(),
+        Ok(libc::PTRACE_ATTACH | PTRACE_SEIZE) if there() => unsupported::tracing(),
+        _ => thread.relay(call),
+    }
+}
+
+/// linux/ptrace.h
+const PTRACE_SEIZE: u32 = 0x4206;
+
 /// rseq(2): the kernel cannot restart a sequence that it interrupts inside the VM.
 pub(super) fn rseq(_: &mut GuestThread, _: &Call) -> Outcome {
     Outcome::Return(errno(libc::ENOSYS))
 }
 
 /// modify_ldt, set_thread_area, get_thread_area: the guest has no segments of its own.
-pub(super) fn no_segments(_: &mut GuestThread, _: &Call) -> Outcome {
+pub(super) fn no_segments(_: &mut GuestThread, call: &Call) -> Outcome {
+    let writes = matches!(call.args[0] as i32, 1 | 0x11);
+    if call.nr as u32 as libc::c_long == libc::SYS_modify_ldt && writes {
+        unsupported::segments();
+    }
     Outcome::Return(errno(libc::ENOSYS))
 }
 
@@ -113,11 +133,9 @@ pub(super) fn no_ports(_: &mut GuestThread, _: &Call) -> Outcome {
     Outcome::Return(errno(libc::EPERM))
 }
 
-/// pkey_alloc(2): the guest runs without protection keys.
-pub(super) fn pkey_alloc(_: &mut GuestThread, call: &Call) -> Outcome {
-    let [flags, rights, ..] = call.args;
-    let valid = flags == 0 && rights & !3 == 0;
-    Outcome::Return(errno(if valid { libc::ENOSPC } else { libc::EINVAL }))
+/// pkey_alloc(2): the guest runs without protection keys (arch_set_user_pkey_access).
+pub(super) fn pkey_alloc(_: &mut GuestThread, _: &Call) -> Outcome {
+    Outcome::Return(errno(libc::EINVAL))
 }
 
 /// map_shadow_stack(2).

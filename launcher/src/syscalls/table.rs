@@ -86,6 +86,8 @@ const fn build() -> [Handling; HIGHEST] {
         // Some namespaces are for a process of one thread.
         (libc::SYS_unshare, Emulated(namespaces::unshare)),
         (libc::SYS_setns, Emulated(namespaces::setns)),
+        // A tracer would see the launcher.
+        (libc::SYS_ptrace, Emulated(own_state::ptrace)),
         // What a process sees of itself.
         (libc::SYS_readlink, Emulated(proc_self::readlink)),
         (libc::SYS_readlinkat, Emulated(proc_self::readlink)),

@@ -51,6 +51,35 @@ pub(super) fn seccomp_without_privileges() {
     );
 }
 
+/// ptrace(2).
+pub(super) fn tracing() -> Outcome {
+    say_once(
+        3,
+        "ptrace: a wrapped program cannot trace others, nor be traced by them (strace, gdb); the call \
+         fails with EPERM. To see its system calls, put strace -f in front of vmmload; to debug it, \
+         run it without vmmload",
+    );
+    Outcome::Return(errno(libc::EPERM))
+}
+
+/// `int 0x80` in 64-bit code.
+pub(crate) fn old_system_call() {
+    say_once(
+        5,
+        "int 0x80: a wrapped program has no 32-bit system calls; the instruction raises SIGSEGV. Use the \
+         instruction syscall, or run it without vmmload",
+    );
+}
+
+/// modify_ldt(2) that would add a segment.
+pub(super) fn segments() {
+    say_once(
+        6,
+        "modify_ldt: a wrapped program has no segments of its own, as 16-bit and 32-bit code needs \
+         them; the call fails with ENOSYS. Run it without vmmload",
+    );
+}
+
 /// A file under /proc/self that would describe the launcher's mappings.
 pub(super) fn own_view(name: &'static str) -> Outcome {
     say_once(

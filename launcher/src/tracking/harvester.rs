@@ -13,7 +13,7 @@ use super::settle::Settler;
 use super::vcpu_log::{Take, VcpuLog};
 use crate::cli::RunConfig;
 use crate::host::clock::Notice;
-use crate::host::{clock, messages, signals as host, threads};
+use crate::host::{clock, descriptors, messages, signals as host, threads};
 use crate::kvm::dirty_ring::DirtyRing;
 use crate::process::mappings::Mapping;
 use crate::process::stack;
@@ -57,6 +57,7 @@ impl Tracker {
         segment.interval_ns = u64::try_from(config.interval.as_nanos()).unwrap_or(u64::MAX);
         segment.track = config.track;
         segment.command = command.to_vec();
+        segment.directory = descriptors::segments();
         // Where address space is limited, the table of counters must not take it all.
         if stack::rlimit(libc::RLIMIT_AS) != u64::MAX {
             segment.heat_pages = SMALL_HEAT_PAGES;
