@@ -71,6 +71,7 @@ const AMD: &[Step] = &[
     tests("threads"),
     tests("signals"),
     without("processes", PROGRAMS),
+    tests("process_stress"),
 ];
 
 const INTEL: &[Step] = &[
@@ -85,6 +86,7 @@ const INTEL: &[Step] = &[
     without("threads", STATIC),
     tests("signals"),
     without("processes", PROGRAMS),
+    tests("process_stress"),
 ];
 
 /// Left out everywhere: a compiler and its kin do not fit into the image.

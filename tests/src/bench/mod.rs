@@ -3,10 +3,12 @@
 
 mod bare_exit;
 mod counts;
+mod generated;
 mod machine;
 mod options;
 mod overhead;
 mod pairs;
+mod processes;
 mod report;
 mod row;
 mod rows;

@@ -7,6 +7,7 @@ use super::bare_exit::ExitMeter;
 use super::options::Options;
 use super::overhead;
 use super::pairs::{self, Commands, Metric, Scenario, Values};
+use super::processes;
 use super::row::Tracking::{Every100Ms, EverySecond, Off};
 use super::row::{Comparison, Row, Tracking, Unit};
 use super::runner::{Finished, Runner};
@@ -48,6 +49,7 @@ pub(crate) fn run_all(runner: &Runner, options: &Options, add: &mut dyn FnMut(Ro
     bench.calls();
     bench.pages();
     bench.start_up();
+    processes::measure(runner, options, add);
     overhead::measure(runner, options, add);
 }
 
@@ -307,7 +309,7 @@ impl Bench<'_> {
             commands: line.map(|path| fixed(vec![path])),
             trackings: &[Every100Ms],
             metrics: METRICS,
-            read: |finished| Ok(wall(finished)),
+            read: read_wall,
             share: Duration::from_secs(8),
             factor: 6,
             note: None,
@@ -353,7 +355,7 @@ fn several_epochs_ms(tracking: Tracking, quick: bool) -> u64 {
 }
 
 /// The same command whatever the tracking.
-fn fixed<'a>(line: Vec<String>) -> Commands<'a> {
+pub(crate) fn fixed<'a>(line: Vec<String>) -> Commands<'a> {
     Box::new(move |_| line.clone())
 }
 
@@ -390,8 +392,13 @@ fn wall(finished: &Finished) -> Values {
     Values::from([("wall_ns".to_owned(), finished.wall.as_nanos() as f64)])
 }
 
+/// For programs that tell nothing themselves.
+pub(crate) fn read_wall(finished: &Finished) -> Result<Values, String> {
+    Ok(wall(finished))
+}
+
 /// The `key value` lines of our own workloads, believed only if their clock agrees with ours.
-fn read_workload(finished: &Finished) -> Result<Values, String> {
+pub(crate) fn read_workload(finished: &Finished) -> Result<Values, String> {
     let mut values = wall(finished);
     for line in finished.stdout.lines() {
         let (key, value) = line.split_once(' ').ok_or(format!("what is '{line}'?"))?;

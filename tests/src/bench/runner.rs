@@ -12,7 +12,7 @@ use super::row::Tracking;
 use super::workload;
 
 /// No single run takes this long unless it hangs.
-const LIMIT: Duration = Duration::from_secs(90);
+const LIMIT: Duration = Duration::from_secs(300);
 
 /// The two programs every run starts from.
 pub(crate) struct Runner {

@@ -11,14 +11,14 @@ use std::process::{Command, Stdio};
 /// # Errors
 ///
 /// The line to type where it is missing still.
-pub(crate) fn ensure(program: &str, package: &str) -> Result<PathBuf, String> {
+pub(crate) fn ensure(program: &str, packages: &str) -> Result<PathBuf, String> {
     if let Some(path) = find(program) {
         return Ok(path);
     }
     if fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0) {
-        install(package);
+        install(packages);
     }
-    find(program).ok_or(format!("no {program} here: apt-get install -y {package}"))
+    find(program).ok_or(format!("no {program} here: apt-get install -y {packages}"))
 }
 
 /// 7-Zip's own binary: Debian's `7z` is a shell script around it, and a shell that executes
@@ -40,11 +40,12 @@ fn find(program: &str) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-fn install(package: &str) {
-    eprintln!("bench: installing {package}");
+fn install(packages: &str) {
+    eprintln!("bench: installing {packages}");
     // Whether it worked is seen by looking for the program again.
     let _ = Command::new("apt-get")
-        .args(["install", "-y", "--no-install-recommends", package])
+        .args(["install", "-y", "--no-install-recommends"])
+        .args(packages.split(' '))
         .env("DEBIAN_FRONTEND", "noninteractive")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
