@@ -9,6 +9,8 @@ mod exec_arguments;
 mod mapping;
 mod memory;
 mod own_state;
+mod proc_links;
+mod proc_listing;
 mod proc_self;
 mod processes;
 mod signals;

@@ -3,7 +3,8 @@
 //! A number that is not here is relayed: that includes calls that nobody has invented yet.
 
 use super::{
-    Handler, descriptors, exec, mapping, memory, own_state, proc_self, processes, signals, threads,
+    Handler, descriptors, exec, mapping, memory, own_state, proc_links, proc_listing, proc_self,
+    processes, signals, threads,
 };
 
 /// What is done with a call, and so which thread could do it.
@@ -83,8 +84,16 @@ const fn build() -> [Handling; HIGHEST] {
         (libc::SYS_userfaultfd, Emulated(own_state::userfaultfd)),
         (MAP_SHADOW_STACK, Emulated(own_state::no_shadow_stack)),
         // What a process sees of itself.
-        (libc::SYS_readlink, Emulated(proc_self::readlink)),
-        (libc::SYS_readlinkat, Emulated(proc_self::readlink)),
+        (libc::SYS_readlink, Emulated(proc_links::readlink)),
+        (libc::SYS_readlinkat, Emulated(proc_links::readlink)),
+        (libc::SYS_stat, Emulated(proc_links::follow)),
+        (libc::SYS_access, Emulated(proc_links::follow)),
+        (libc::SYS_newfstatat, Emulated(proc_links::follow_at)),
+        (libc::SYS_statx, Emulated(proc_links::follow_at)),
+        (libc::SYS_faccessat, Emulated(proc_links::follow_at)),
+        (libc::SYS_faccessat2, Emulated(proc_links::follow_at)),
+        (libc::SYS_getdents, Emulated(proc_listing::getdents)),
+        (libc::SYS_getdents64, Emulated(proc_listing::getdents)),
         (libc::SYS_open, Emulated(proc_self::open)),
         (libc::SYS_openat, Emulated(proc_self::open)),
         (libc::SYS_openat2, Emulated(proc_self::open)),
