@@ -144,6 +144,24 @@ static void strings_are_shown(int argc, char **argv)
     CHECK(text[strlen(argv[0]) + 1] == 'B');
 }
 
+/* As daemons give themselves another title, where the kernel lets them. */
+static void title_can_be_set(void)
+{
+    static char title[] = "a title";
+    struct prctl_mm_map map = {
+        .start_code = field(26), .end_code = field(27), .start_data = field(45), .end_data = field(46),
+        .start_brk = field(47), .brk = (uintptr_t)sbrk(0), .start_stack = field(28),
+        .arg_start = (uintptr_t)title, .arg_end = (uintptr_t)title + sizeof title,
+        .env_start = field(50), .env_end = field(51), .exe_fd = (uint32_t)-1,
+    };
+    if (prctl(PR_SET_MM, PR_SET_MM_MAP, &map, sizeof map, 0) != 0)
+        return;
+    slurp("/proc/self/cmdline");
+    CHECK(strcmp(text, title) == 0);
+    char *end = sbrk(PAGE);
+    CHECK(end == (char *)map.brk && (*end = 1));
+}
+
 int main(int argc, char **argv)
 {
     CHECK(argc == 3);
@@ -152,5 +170,6 @@ int main(int argc, char **argv)
     descriptors_are_listed();
     signals_are_told();
     strings_are_shown(argc, argv);
+    title_can_be_set();
     puts("ok");
 }
