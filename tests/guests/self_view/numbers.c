@@ -147,11 +147,12 @@ static void strings_are_shown(int argc, char **argv)
 /* As daemons give themselves another title, where the kernel lets them. */
 static void title_can_be_set(void)
 {
-    static char title[] = "a title";
+    static char title[20]; /* written to: the kernel shows anonymous pages alone */
+    strcpy(title, "a title");
     struct prctl_mm_map map = {
         .start_code = field(26), .end_code = field(27), .start_data = field(45), .end_data = field(46),
         .start_brk = field(47), .brk = (uintptr_t)sbrk(0), .start_stack = field(28),
-        .arg_start = (uintptr_t)title, .arg_end = (uintptr_t)title + sizeof title,
+        .arg_start = (uintptr_t)title, .arg_end = (uintptr_t)title + strlen(title) + 1,
         .env_start = field(50), .env_end = field(51), .exe_fd = (uint32_t)-1,
     };
     if (prctl(PR_SET_MM, PR_SET_MM_MAP, &map, sizeof map, 0) != 0)
