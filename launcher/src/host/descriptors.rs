@@ -253,6 +253,24 @@ pub(crate) fn is_ours(fd: u64) -> bool {
     lock().contains(&(fd as u32 as RawFd))
 }
 
+/// From which number on the descriptors of another wrapped process are the launcher's.
+pub(crate) fn first_parked(pid: u32) -> u64 {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: libc::RLIM_INFINITY,
+    };
+    // SAFETY: `limit` is a writable rlimit for the whole call, and no new one is given.
+    unsafe {
+        libc::prlimit(
+            pid as libc::pid_t,
+            libc::RLIMIT_NOFILE,
+            std::ptr::null(),
+            &mut limit,
+        )
+    };
+    limit.rlim_max.min(HIGHEST_BASE)
+}
+
 /// The highest free number below `base`.
 fn duplicate_below(fd: RawFd, base: u64, ours: &BTreeSet<RawFd>) -> io::Result<OwnedFd> {
     let lowest_ours = ours.first().map_or(base, |&fd| fd as u64).min(base);

@@ -4,6 +4,7 @@
 //! kernel clears the program's instead (set_tid_address). So the stacks are ours, and one is used
 //! again once the kernel knows its thread no more.
 
+use std::ffi::CString;
 use std::io;
 use std::os::raw::c_void;
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -64,6 +65,13 @@ pub(crate) fn sleep_for_ever() -> ! {
         // SAFETY: takes nothing and touches nothing.
         unsafe { libc::pause() };
     }
+}
+
+/// Names the calling thread.
+pub(crate) fn set_name(name: &str) {
+    let name = CString::new(name).unwrap_or_default();
+    // SAFETY: `name` is a string for the call.
+    unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
 }
 
 /// Runs `body` on a new, detached host thread. It inherits the caller's signal mask, priority and

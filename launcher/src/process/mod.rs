@@ -18,3 +18,5 @@ pub(crate) mod signals;
 pub(crate) mod stack;
 pub(crate) mod state;
 pub(crate) mod thread;
+pub(crate) mod view;
+pub(crate) mod view_counts;

@@ -99,6 +99,13 @@ impl Dispositions {
         }
     }
 
+    /// The set of signals that have a handler.
+    pub(crate) fn caught(&self) -> u64 {
+        (1..=SIGNALS)
+            .filter(|&signal| !matches!(self.get(signal).handler, SIG_DFL | SIG_IGN))
+            .fold(0, |set, signal| set | bit(signal))
+    }
+
     /// The action for `signal`, 1 to 64.
     pub(crate) fn get(&self, signal: i32) -> KernelAction {
         self.actions.lock().unwrap_or_else(PoisonError::into_inner)[signal as usize - 1]

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use super::exec_arguments::Arguments;
 use super::threads::own_call;
-use super::{Outcome, check, proc_self, seccomp};
+use super::{Outcome, check, proc_links, seccomp};
 use crate::host::relay::{self, Call};
 use crate::host::{descriptors, guest_memory, signals as host};
 use crate::process::executable::{self, Found, Named, Verdict};
@@ -115,9 +115,9 @@ fn prepare(thread: &mut GuestThread, request: &mut Request) -> Result<Next, i32>
         return Err(libc::EBADF);
     }
     let path = read_path(request.path)?;
-    let own = proc_self::names_own_executable(request.path);
-    if own {
-        request.path = thread.process.lineage.executable.as_ptr() as u64;
+    let own = proc_links::target(thread, request.directory, request.path);
+    if let Some(own) = &own {
+        request.path = own.as_ptr() as u64;
     }
     let wants_check = request.flags & AT_EXECVE_CHECK != 0;
     let by_dentry = match request.ask_kernel() {
@@ -128,8 +128,8 @@ fn prepare(thread: &mut GuestThread, request: &mut Request) -> Result<Next, i32>
         Ok(()) => true,
     };
     let mut named = request.named(path)?;
-    if own {
-        named.path = thread.process.lineage.executable.clone();
+    if let Some(own) = own {
+        named.path = own;
     }
     let mut arguments = Arguments::read(request.argv, request.envp, &named.execfn)?;
     let argv = std::mem::take(&mut arguments.argv);

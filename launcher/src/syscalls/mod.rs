@@ -10,6 +10,8 @@ mod mapping;
 mod memory;
 mod namespaces;
 mod own_state;
+mod proc_links;
+mod proc_listing;
 mod proc_self;
 mod processes;
 pub(crate) mod seccomp;

@@ -3,8 +3,9 @@
 
 use super::threads::own_call;
 use super::{Outcome, errno, seccomp, unsupported};
-use crate::host::guest_memory;
+use crate::host::process_view::{MmMap, PR_SET_MM_MAP};
 use crate::host::relay::Call;
+use crate::host::{guest_memory, process_view};
 use crate::process::thread::GuestThread;
 
 // linux/asm/prctl.h
@@ -24,6 +25,8 @@ const ARCH_GET_MAX_TAG_BITS: u64 = 0x4003;
 
 // linux/prctl.h
 const PR_SET_SYSCALL_USER_DISPATCH: u64 = 59;
+const PR_SET_MM_START_BRK: u64 = 6;
+const PR_SET_MM_BRK: u64 = 7;
 /// First address that is not the program's, with 4-level paging.
 const TASK_SIZE: u64 = 0x7fff_ffff_f000;
 
@@ -78,6 +81,19 @@ pub(super) fn prctl(thread: &mut GuestThread, call: &Call) -> Outcome {
         PR_SET_SYSCALL_USER_DISPATCH => Outcome::Return(errno(libc::EINVAL)),
         // It would trap the host's RDTSC and leave the guest's alone.
         option if option == libc::PR_SET_TSC as u64 => Outcome::Return(errno(libc::EINVAL)),
+        option if option == libc::PR_SET_MM as u64 => set_mm(thread, call),
+        _ => thread.relay(call),
+    }
+}
+
+/// prctl(PR_SET_MM): what ps(1) shows is the program's to set, the kernel's heap is the launcher's.
+fn set_mm(thread: &mut GuestThread, call: &Call) -> Outcome {
+    match call.args[1] {
+        PR_SET_MM_START_BRK | PR_SET_MM_BRK => Outcome::Return(errno(libc::EINVAL)),
+        PR_SET_MM_MAP if call.args[3] == size_of::<MmMap>() as u64 => {
+            let map = guest_memory::read::<MmMap>(call.args[2]).map_err(|_| libc::EFAULT);
+            Outcome::from_result(map.and_then(process_view::set))
+        }
         _ => thread.relay(call),
     }
 }

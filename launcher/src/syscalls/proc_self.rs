@@ -1,193 +1,236 @@
-//! What the program sees of itself under /proc: its own executable and mappings, not the launcher's.
+//! What the program sees of itself, and of other wrapped processes, under /proc: the program's mappings
+//! and numbers, not the launcher's.
 //!
-//! Emulated for absolute paths (/proc/self, /proc/thread-self, /proc/PID): `exe` and `maps`. Files
-//! that describe each mapping in detail are refused by name; everything else is the kernel's.
+//! A file is recognised once it is open, by what it is: so it does not matter by which path, link or
+//! directory the program got there. The text that the program then reads is a copy in memory.
 
-use std::fmt::Write;
-use std::os::unix::fs::MetadataExt;
+use std::ffi::CString;
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::fs::FileExt;
+use std::time::Duration;
 
-use super::unsupported;
-use super::{Outcome, check, errno};
-use crate::host::guest_memory;
+use super::{Outcome, check, proc_links};
+use crate::host::descriptors::{self, Parked};
+use crate::host::proc_files::{self, Kind, ProcFile};
 use crate::host::relay::{self, Call};
-use crate::process::mappings::Mappings;
 use crate::process::thread::GuestThread;
+use crate::process::view::{self, Owned};
+use crate::process::view_counts::Counts;
 
-/// Longest path that is looked at; longer ones are not ours.
-const LONGEST: usize = 64;
+/// How the launcher's own threads are called in a process: the harvester's, and one that KVM starts
+/// (virt/kvm/kvm_main.c: kvm_vm_create_worker_thread), as /proc/PID/task/TID/comm cuts them.
+const HELPERS: [&str; 2] = [crate::tracking::THREAD_NAME, "kvm-nx-lpage-re"];
 
-/// A file that tells about the issuing process itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Own {
-    Executable,
-    Maps,
-    Refused(&'static str),
-}
-
-const REFUSED: [&str; 4] = ["smaps", "smaps_rollup", "numa_maps", "map_files"];
-
-/// Which of these `path` names, for a process `pid` in its thread `tid`.
-fn classify(path: &str, pid: u32, tid: i32) -> Option<Own> {
-    let rest = path.strip_prefix("/proc/")?;
-    let (who, mut file) = rest.split_once('/')?;
-    let ours = |name: &str| name.parse() == Ok(pid) || name.parse() == Ok(tid);
-    if !matches!(who, "self" | "thread-self") && !ours(who) {
-        return None;
-    }
-    if let Some(task) = file.strip_prefix("task/") {
-        let (id, rest) = task.split_once('/')?;
-        id.parse::<u32>().ok()?;
-        file = rest;
-    }
-    let first = file.split('/').next()?;
-    match file {
-        "exe" => Some(Own::Executable),
-        "maps" => Some(Own::Maps),
-        _ => REFUSED
-            .into_iter()
-            .find(|&name| name == first)
-            .map(Own::Refused),
-    }
-}
-
-fn own_file(addr: u64) -> Option<Own> {
-    let mut buffer = [0u8; LONGEST];
-    let path = guest_memory::read_string(addr, &mut buffer)?;
-    if !path.starts_with(b"/proc/") {
-        return None;
-    }
-    // SAFETY: gettid touches nothing.
-    let tid = unsafe { libc::gettid() };
-    classify(std::str::from_utf8(path).ok()?, std::process::id(), tid)
-}
-
-/// Whether the path at `addr` is the link to the program's own executable.
-pub(super) fn names_own_executable(addr: u64) -> bool {
-    own_file(addr) == Some(Own::Executable)
-}
-
-/// readlink(2) and readlinkat(2).
-pub(super) fn readlink(thread: &mut GuestThread, call: &Call) -> Outcome {
-    let at = (call.nr as libc::c_long == libc::SYS_readlinkat) as usize;
-    let [path, buffer, size] = [call.args[at], call.args[at + 1], call.args[at + 2]];
-    if own_file(path) != Some(Own::Executable) {
-        return thread.relay(call);
-    }
-    if size as i32 <= 0 {
-        return Outcome::Return(errno(libc::EINVAL));
-    }
-    let target = thread.process.lineage.executable.as_bytes();
-    let target = &target[..target.len().min(size as usize)];
-    match guest_memory::write_bytes(buffer, target) {
-        Ok(()) => Outcome::Return(target.len() as u64),
-        Err(_) => Outcome::Return(errno(libc::EFAULT)),
-    }
-}
+/// How long to wait for another process to publish what it has mapped: twice the usual epoch.
+const PATIENCE: u32 = 10;
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// open(2), openat(2), openat2(2).
 pub(super) fn open(thread: &mut GuestThread, call: &Call) -> Outcome {
-    let at = (call.nr as libc::c_long != libc::SYS_open) as usize;
-    match own_file(call.args[at]) {
-        None => thread.relay(call),
-        Some(Own::Executable) => {
-            let mut call = *call;
-            call.args[at] = thread.process.lineage.executable.as_ptr() as u64;
-            thread.relay(&call)
+    let outcome = thread.relay(call);
+    let Outcome::Return(value) = outcome else {
+        return outcome;
+    };
+    let Ok(fd) = check(value as i64) else {
+        return outcome;
+    };
+    match proc_files::kind(fd as RawFd) {
+        Kind::Other => outcome,
+        Kind::Virtual => {
+            replace_by_view(thread, fd as RawFd);
+            outcome
         }
-        Some(Own::Maps) => {
-            let cloexec = match call.nr as libc::c_long {
-                libc::SYS_openat2 => true,
-                _ => call.args[at + 1] & libc::O_CLOEXEC as u64 != 0,
-            };
-            let text = maps_text(&thread.process.memory.read());
-            Outcome::from_result(file_of(&text, cloexec))
-        }
-        Some(Own::Refused(name)) => unsupported::own_view(name),
+        Kind::Launcher => proc_links::open_executable(thread, call, fd as RawFd),
     }
 }
 
-/// The table as /proc/PID/maps writes it (proc(5)).
-fn maps_text(table: &Mappings) -> String {
-    let mut text = String::new();
-    for (range, mapping) in table.iter() {
-        let bits = mapping.prot.bits() as i32;
-        let right = |bit: i32, letter: char| if bits & bit != 0 { letter } else { '-' };
-        let (device, inode) = identity(mapping.name());
-        let start = text.len();
-        let _ = write!(
-            text,
-            "{:08x}-{:08x} {}{}{}{} {:08x} {:02x}:{:02x} {inode} ",
-            range.start,
-            range.end,
-            right(libc::PROT_READ, 'r'),
-            right(libc::PROT_WRITE, 'w'),
-            right(libc::PROT_EXEC, 'x'),
-            if mapping.shared { 's' } else { 'p' },
-            mapping.offset_at(range.start),
-            libc::major(device),
-            libc::minor(device),
-        );
-        // The kernel pads to the column where names begin.
-        while !mapping.name().is_empty() && text.len() - start < 73 {
-            text.push(' ');
-        }
-        text.push_str(mapping.name());
-        text.push('\n');
-    }
-    text
-}
-
-fn identity(name: &str) -> (u64, u64) {
-    let file = name
-        .starts_with('/')
-        .then(|| std::fs::metadata(name).ok())
-        .flatten();
-    file.map_or((0, 0), |m| (m.dev(), m.ino()))
-}
-
-/// A descriptor, the lowest free one as open(2) gives, from which `text` can be read.
-fn file_of(text: &str, cloexec: bool) -> Result<u64, i32> {
-    let flags = if cloexec { libc::MFD_CLOEXEC } else { 0 };
-    let name = c"maps";
-    // SAFETY: name and text are readable for the calls; the descriptor is the program's from here.
-    unsafe {
-        let args = [name.as_ptr() as u64, flags.into(), 0, 0, 0, 0];
-        let fd = check(relay::raw(libc::SYS_memfd_create, args))?;
-        let args = [fd, text.as_ptr() as u64, text.len() as u64, 0, 0, 0];
-        check(relay::raw(libc::SYS_pwrite64, args))?;
-        Ok(fd)
+/// Puts the program's view in the place of the kernel's behind `fd`, if it is a file that has one.
+fn replace_by_view(thread: &GuestThread, fd: RawFd) {
+    let Some(file) = proc_files::of_descriptor(fd) else {
+        return;
+    };
+    let Some(make) = maker(&file.name) else {
+        return;
+    };
+    let pid = proc_files::process_of(file.pid);
+    let Some(text) = read(fd).filter(|host| !host.is_empty()) else {
+        return;
+    };
+    let view = View::of(thread, pid, &file.name, text);
+    if let Some(text) = view.and_then(|view| make(&view)) {
+        // Without memory for it, the kernel's view stays.
+        let _ = put(&text, &file.name, fd);
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::process::mappings::{Backing, Mapping, Prot};
+/// What is needed to make any of the views.
+struct View<'a> {
+    thread: &'a GuestThread,
+    pid: u32,
+    /// What the kernel shows in the file itself.
+    host: String,
+    /// What it shows in `maps`.
+    maps: String,
+    owned: Owned,
+}
 
-    #[test]
-    fn only_the_processs_own_files_are_recognised() {
-        let own = |path| classify(path, 42, 43);
-        assert_eq!(own("/proc/self/exe"), Some(Own::Executable));
-        assert_eq!(own("/proc/42/maps"), Some(Own::Maps));
-        assert_eq!(own("/proc/self/task/43/maps"), Some(Own::Maps));
-        assert_eq!(own("/proc/thread-self/smaps"), Some(Own::Refused("smaps")));
-        assert_eq!(own("/proc/1/exe"), None);
-        assert_eq!(own("/proc/self/status"), None);
-        assert_eq!(own("/proc/self/exec"), None);
-    }
-
-    #[test]
-    fn a_mapping_is_written_as_the_kernel_writes_it() {
-        let mut table = Mappings::default();
-        let heap = Mapping {
-            backing: Backing::Heap,
-            ..Mapping::anonymous(Prot::from_bits(3))
+impl<'a> View<'a> {
+    fn of(thread: &'a GuestThread, pid: u32, name: &str, host: String) -> Option<Self> {
+        let maps = |host: &str| match name {
+            "maps" => Some(host.to_owned()),
+            _ => proc_files::text(&format!("/proc/{pid}/maps")),
         };
-        table.insert(0x5555_0000_0000..0x5555_0002_1000, heap);
-        let expected = "555500000000-555500021000 rw-p 00000000 00:00 0 ";
-        let text = maps_text(&table);
-        assert!(text.starts_with(expected), "{text}");
-        assert!(text.ends_with(" [heap]\n"), "{text}");
-        assert_eq!(text.find("[heap]"), Some(73));
+        let (owned, maps) = if pid == std::process::id() {
+            // No mapping comes or goes while its lock is held.
+            let table = thread.process.memory.read();
+            (Owned::of_table(&table), maps(&host)?)
+        } else if proc_files::executes_launcher(pid) {
+            let maps = maps(&host)?;
+            (published(thread, pid, &maps)?, maps)
+        } else {
+            return None;
+        };
+        Some(Self {
+            thread,
+            pid,
+            host,
+            maps,
+            owned,
+        })
     }
+
+    fn counts(&self) -> Counts {
+        let executable = proc_links::executable(self.thread, self.pid).unwrap_or_default();
+        let mut counts = Counts::of(self.pid, &self.maps, &self.owned, &executable);
+        counts.helpers = helpers(self.pid);
+        counts.highest_descriptor = highest_descriptor(self.pid);
+        if self.pid == std::process::id() {
+            counts.caught = Some(self.thread.process.dispositions.caught());
+            counts.heap = Some(self.thread.process.memory.heap().start);
+        }
+        counts
+    }
+
+    fn smaps(&self) -> Option<String> {
+        let host = proc_files::text(&format!("/proc/{}/smaps", self.pid))?;
+        Some(view::smaps(&host, &self.owned))
+    }
+}
+
+/// What another wrapped process has published; where it lacks what `maps` shows already, one epoch later.
+fn published(thread: &GuestThread, pid: u32, maps: &str) -> Option<Owned> {
+    let table = Owned::of_table(&thread.process.memory.read());
+    let usual = table.strange_files(&proc_files::text("/proc/self/maps")?);
+    for _ in 0..PATIENCE {
+        if Owned::of_process(pid)?.strange_files(maps) <= usual {
+            break;
+        }
+        std::thread::sleep(PAUSE);
+    }
+    Owned::of_process(pid)
+}
+
+/// How the view of a file is made; None for files that show nothing of the launcher.
+fn maker(name: &str) -> Option<fn(&View) -> Option<String>> {
+    Some(match name {
+        "maps" => |v| Some(view::maps(&v.host, &v.owned)),
+        "smaps" => |v| Some(view::smaps(&v.host, &v.owned)),
+        "smaps_rollup" => |v| Some(view::rollup(&v.host, &v.smaps()?)),
+        "numa_maps" => |v| Some(view::numa_maps(&v.host, &v.maps, &v.owned)),
+        "stat" => |v| v.counts().stat(&v.host),
+        "statm" => |v| v.counts().statm(&v.host),
+        "status" => |v| Some(v.counts().status(&v.host)),
+        _ => return None,
+    })
+}
+
+/// Whether thread `tid` of process `pid` is the launcher's, not the program's.
+pub(super) fn is_helper(pid: u32, tid: &str) -> bool {
+    let comm = std::fs::read_to_string(format!("/proc/{pid}/task/{tid}/comm"));
+    comm.is_ok_and(|name| HELPERS.contains(&name.trim_end()))
+}
+
+fn names_in(directory: &str) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(directory) else {
+        return Vec::new();
+    };
+    let names = entries.flatten().map(|e| e.file_name().into_string());
+    names.filter_map(Result::ok).collect()
+}
+
+fn helpers(pid: u32) -> u64 {
+    let threads = names_in(&format!("/proc/{pid}/task"));
+    threads.iter().filter(|tid| is_helper(pid, tid)).count() as u64
+}
+
+fn highest_descriptor(pid: u32) -> Option<u64> {
+    let all = names_in(&format!("/proc/{pid}/fd"));
+    let numbers = all.iter().filter_map(|name| name.parse().ok());
+    numbers.filter(|&fd| !is_launchers(pid, fd)).max()
+}
+
+/// Whether descriptor `fd` of the wrapped process `pid` is the launcher's: in another process, one that
+/// lies where the program can have none, or that only the launcher would open.
+pub(super) fn is_launchers(pid: u32, fd: u64) -> bool {
+    if pid == std::process::id() {
+        return descriptors::is_ours(fd);
+    }
+    let base = descriptors::first_parked(pid);
+    if fd >= base {
+        return true;
+    }
+    // Where the limit cannot be exceeded, they are the highest below it.
+    let link = std::fs::read_link(format!("/proc/{pid}/fd/{fd}"));
+    fd >= base / 2
+        && link.is_ok_and(|link| {
+            let name = link.as_os_str().as_encoded_bytes();
+            name.starts_with(b"anon_inode:kvm-")
+                || name == b"/dev/kvm"
+                || std::fs::read_link("/proc/self/exe").is_ok_and(|launcher| launcher == link)
+        })
+}
+
+fn read(fd: RawFd) -> Option<String> {
+    let mut bytes = Vec::new();
+    let mut part = vec![0u8; 64 << 10];
+    loop {
+        let args = [
+            fd as u64,
+            part.as_mut_ptr() as u64,
+            part.len() as u64,
+            bytes.len() as u64,
+            0,
+            0,
+        ];
+        // SAFETY: `part` is writable for the call, for as many bytes as are asked for.
+        let count = check(unsafe { relay::raw(libc::SYS_pread64, args) }).ok()? as usize;
+        if count == 0 {
+            return Some(String::from_utf8_lossy(&bytes).into_owned());
+        }
+        bytes.extend(&part[..count]);
+    }
+}
+
+/// Replaces what `fd` is open on by a file in memory that can only be read, with `text`.
+fn put(text: &str, name: &str, fd: RawFd) -> std::io::Result<()> {
+    let memory = Parked::memory(&CString::new(name)?)?;
+    memory.file().write_all_at(text.as_bytes(), 0)?;
+    let path = format!("/proc/self/fd/{}", memory.file().as_raw_fd());
+    let readable = Parked::open(|| std::fs::File::open(&path))?;
+    let cloexec = match descriptors::closes_on_exec(fd) {
+        true => libc::O_CLOEXEC,
+        false => 0,
+    };
+    let new = readable.file().as_raw_fd();
+    let args = [new as u64, fd as u64, cloexec as u64, 0, 0, 0];
+    // SAFETY: the number is the program's, which does not know of it yet.
+    check(unsafe { relay::raw(libc::SYS_dup3, args) })
+        .map_err(std::io::Error::from_raw_os_error)?;
+    Ok(())
+}
+
+/// Whether `file` is of a wrapped process; then which.
+pub(super) fn wrapped(file: &ProcFile) -> Option<u32> {
+    let pid = proc_files::process_of(file.pid);
+    (pid == std::process::id() || proc_files::executes_launcher(pid)).then_some(pid)
 }

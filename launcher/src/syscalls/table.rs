@@ -3,8 +3,8 @@
 //! A number that is not here is relayed: that includes calls that nobody has invented yet.
 
 use super::{
-    Handler, descriptors, exec, mapping, memory, namespaces, own_state, proc_self, processes,
-    seccomp, signals, threads,
+    Handler, descriptors, exec, mapping, memory, namespaces, own_state, proc_links, proc_listing,
+    proc_self, processes, seccomp, signals, threads,
 };
 
 /// What is done with a call, and so which thread could do it.
@@ -89,8 +89,16 @@ const fn build() -> [Handling; HIGHEST] {
         // A tracer would see the launcher.
         (libc::SYS_ptrace, Emulated(own_state::ptrace)),
         // What a process sees of itself.
-        (libc::SYS_readlink, Emulated(proc_self::readlink)),
-        (libc::SYS_readlinkat, Emulated(proc_self::readlink)),
+        (libc::SYS_readlink, Emulated(proc_links::readlink)),
+        (libc::SYS_readlinkat, Emulated(proc_links::readlink)),
+        (libc::SYS_stat, Emulated(proc_links::follow)),
+        (libc::SYS_access, Emulated(proc_links::follow)),
+        (libc::SYS_newfstatat, Emulated(proc_links::follow_at)),
+        (libc::SYS_statx, Emulated(proc_links::follow_at)),
+        (libc::SYS_faccessat, Emulated(proc_links::follow_at)),
+        (libc::SYS_faccessat2, Emulated(proc_links::follow_at)),
+        (libc::SYS_getdents, Emulated(proc_listing::getdents)),
+        (libc::SYS_getdents64, Emulated(proc_listing::getdents)),
         (libc::SYS_open, Emulated(proc_self::open)),
         (libc::SYS_openat, Emulated(proc_self::open)),
         (libc::SYS_openat2, Emulated(proc_self::open)),

@@ -79,15 +79,3 @@ pub(super) fn segments() {
          them; the call fails with ENOSYS. Run it without vmmload",
     );
 }
-
-/// A file under /proc/self that would describe the launcher's mappings.
-pub(super) fn own_view(name: &'static str) -> Outcome {
-    say_once(
-        4,
-        &format!(
-            "/proc/self/{name}: it would describe vmmload's own mappings too, so opening it fails \
-             with EACCES. Use /proc/self/maps, or `vmmload dump` for the pages"
-        ),
-    );
-    Outcome::Return(errno(libc::EACCES))
-}

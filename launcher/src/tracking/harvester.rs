@@ -129,6 +129,7 @@ impl Tracker {
         // The new thread inherits the mask: no signal of the program may end up there.
         let mask = host::set_mask(u64::MAX);
         let started = threads::spawn(Box::new(move || {
+            threads::set_name(super::THREAD_NAME);
             let mut clock = Ticks::new(process.config.interval);
             while !process.tracker.stop.wait_until(clock.next()) {
                 process.tracker.lock().next_epoch(process);
