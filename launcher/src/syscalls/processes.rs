@@ -53,6 +53,9 @@ pub(super) fn create(thread: &mut GuestThread, call: &Call, args: &CloneArgs) ->
     if shares_memory || has(args.flags, libc::CLONE_SIGHAND) {
         return unsupported::shared_memory(call);
     }
+    if has(args.flags, libc::CLONE_FILES) {
+        return unsupported::shared_descriptors(call);
+    }
     if has(args.flags, libc::CLONE_SETTLS) && args.tls >= USER_END {
         return Outcome::Return(errno(libc::EPERM));
     }

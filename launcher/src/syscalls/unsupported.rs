@@ -18,10 +18,7 @@ fn say_once(bit: u32, text: &str) {
 /// A process that shares its parent's memory and runs beside it: clone(2) with CLONE_VM, but neither
 /// CLONE_THREAD nor CLONE_VFORK.
 pub(super) fn shared_memory(call: &Call) -> Outcome {
-    let name = match call.nr as libc::c_long {
-        libc::SYS_clone3 => "clone3",
-        _ => "clone",
-    };
+    let name = name_of(call);
     say_once(
         0,
         &format!(
@@ -30,6 +27,27 @@ pub(super) fn shared_memory(call: &Call) -> Outcome {
         ),
     );
     Outcome::Return(errno(libc::ENOSYS))
+}
+
+/// A process with its parent's table of descriptors (CLONE_FILES), in which it would find and close those of
+/// the parent's VM.
+pub(super) fn shared_descriptors(call: &Call) -> Outcome {
+    let name = name_of(call);
+    say_once(
+        1,
+        &format!(
+            "{name}: a wrapped program cannot have a process that shares its descriptors (CLONE_FILES \
+             without CLONE_THREAD); the call fails with EINVAL. Run it without vmmload"
+        ),
+    );
+    Outcome::Return(errno(libc::EINVAL))
+}
+
+fn name_of(call: &Call) -> &'static str {
+    match call.nr as libc::c_long {
+        libc::SYS_clone3 => "clone3",
+        _ => "clone",
+    }
 }
 
 /// A file under /proc/self that would describe the launcher's mappings.
