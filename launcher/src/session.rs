@@ -13,7 +13,7 @@ use vmmload_consumer::{CreateError, Track};
 
 use crate::cli::{self, RunConfig};
 use crate::entry::Inherited;
-use crate::host::{descriptors, signals as host};
+use crate::host::{descriptors, signals as host, threads};
 use crate::kvm::caps;
 use crate::kvm::vcpu::Vcpu;
 use crate::kvm::vm::CreateVmError;
@@ -79,6 +79,7 @@ pub(crate) fn run(config: RunConfig, inherited: &Inherited) -> RunError {
     let mask = host::set_mask(u64::MAX);
     handover::remember_launcher();
     let started = find(config, inherited, mask).and_then(|launch| start(launch, inherited));
+    threads::leave_semaphore_list();
     enter(started, mask)
 }
 

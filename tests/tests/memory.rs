@@ -12,6 +12,8 @@ guest_tests! {
     reservation_works_the_same_in_a_static_program: "memory/reservation" Static;
     munmap_takes_parts_and_holes_and_refuses_misaligned: "memory/munmap";
     mprotect_splits_joins_and_refuses_gaps: "memory/mprotect";
+    memory_that_may_only_be_written_can_be_read_as_the_processor_allows: "memory/write_only";
+    kernel_stops_at_the_end_of_a_mapping: "memory/buffer_past_end";
     code_written_at_run_time_runs: "memory/code_generation";
     mremap_grows_moves_shrinks_duplicates_and_refuses: "memory/mremap";
     break_grows_shrinks_and_refuses: "memory/brk";

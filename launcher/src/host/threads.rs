@@ -128,6 +128,14 @@ pub(crate) fn spawn(body: Box<dyn FnOnce() + Send>) -> io::Result<()> {
     result
 }
 
+/// Gives the calling thread no list of semaphore adjustments (semop(2), SEM_UNDO) any more: making a thread has
+/// given it one to share with that thread, which kcmp(2) shows. Only for a process that has not made
+/// any adjustment yet.
+pub(crate) fn leave_semaphore_list() {
+    // SAFETY: unshare with this flag touches no memory. It fails only without System V semaphores.
+    unsafe { libc::unshare(libc::CLONE_SYSVSEM) };
+}
+
 /// Runs `f` while no stack is handed out.
 pub(crate) fn with_stacks_still<T>(f: impl FnOnce() -> T) -> T {
     let _stacks = STACKS.lock().unwrap_or_else(PoisonError::into_inner);

@@ -76,9 +76,14 @@ impl Vm {
     /// See [`CreateVmError`].
     pub(crate) fn create(kvm: &Kvm, caps: Caps, ring_entries: u32) -> Result<Self, CreateVmError> {
         let remedy = "Check the kernel log (dmesg) for what KVM says, and the memory that is left";
-        let create = || {
-            kvm.create_vm()
-                .map_err(|e| io::Error::from_raw_os_error(e.errno()))
+        let create = || loop {
+            match kvm.create_vm() {
+                // A signal that cannot be blocked, SIGSTOP among them, ends the call as any other does.
+                Err(e) if e.errno() == libc::EINTR => {}
+                result => {
+                    return result.map_err(|e| io::Error::from_raw_os_error(e.errno()));
+                }
+            }
         };
         let parked = descriptors::open_parked(create).map_err(|source| CreateVmError::Kvm {
             what: "KVM_CREATE_VM",

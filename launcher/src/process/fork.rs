@@ -108,10 +108,18 @@ fn start(
         process.dispositions.clear_handlers();
     }
     Tracker::start(process).map_err(RunError::Harvester)?;
+    if !has_semaphore_list(&child.args) {
+        threads::leave_semaphore_list();
+    }
     (child.prepare)(&child.args);
     let mut thread = GuestThread::new(process, vcpu, &child.birth, true).map_err(RunError::Vcpu)?;
     thread.signals.alt_stack = parent.signals.alt_stack;
     Ok(thread)
+}
+
+/// Whether the child shares its parent's list of semaphore adjustments.
+fn has_semaphore_list(args: &CloneArgs) -> bool {
+    args.flags & libc::CLONE_SYSVSEM as u64 != 0
 }
 
 /// The child as a process like its parent `of`, with a VM, a first vCPU and a segment of its own.

@@ -16,7 +16,7 @@ use elf::segment::ProgramHeader;
 
 use super::command::{self, CommandError, Program};
 use super::executable;
-use super::mappings::{Backing, Mapping, Mappings, Prot};
+use super::mappings::{Backing, Mapping, Mappings, Prot, host_prot};
 use super::memory::{self, page_down, page_up};
 use crate::guest::layout::{PAGE, USER_END};
 use crate::host::relay;
@@ -309,7 +309,7 @@ fn map_fixed(range: &Range<u64>, prot: Prot, flags: u64, fd: u64, offset: u64) -
     let args = [
         range.start,
         range.end - range.start,
-        prot.bits().into(),
+        host_prot(prot.bits().into()),
         flags,
         fd,
         offset,

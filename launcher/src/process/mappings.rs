@@ -36,6 +36,15 @@ impl Prot {
     }
 }
 
+/// The rights to ask the host for where the program asks for `prot`: the processor cannot allow writing or
+/// executing without reading, and KVM reaches no page whose mapping does not say so.
+pub(crate) fn host_prot(prot: u64) -> u64 {
+    match Prot::from_bits(prot).readable() {
+        true => prot | libc::PROT_READ as u64,
+        false => prot,
+    }
+}
+
 /// What lies behind a mapping.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Backing {

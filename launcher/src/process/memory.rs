@@ -5,6 +5,7 @@
 //! held for writing throughout, and for reading while a fault fills entries, so no entry ever
 //! outlives its mapping.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -64,6 +65,8 @@ pub(crate) struct Memory {
     /// RLIMIT_STACK.
     stack: Range<u64>,
     read_implies_exec: AtomicBool,
+    /// Inaccessible pages between the program's mappings and the launcher's.
+    guards: Mutex<BTreeSet<u64>>,
 }
 
 /// On which side of a fork(2) this is.
@@ -90,6 +93,7 @@ impl Copied<'_> {
             heap: Mutex::new(self.heap),
             stack: self.of.stack.clone(),
             read_implies_exec: AtomicBool::new(personality_reads_execute()),
+            guards: Mutex::new(self.of.guards().clone()),
         }
     }
 }
@@ -128,6 +132,7 @@ impl Memory {
             }),
             stack,
             read_implies_exec: AtomicBool::new(personality_reads_execute()),
+            guards: Mutex::default(),
         }
     }
 
@@ -340,6 +345,29 @@ impl Memory {
             claimed.push(gap);
         }
         Ok(claimed)
+    }
+
+    fn guards(&self) -> MutexGuard<'_, BTreeSet<u64>> {
+        self.guards.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Whether the page at `addr`, which is not the program's, holds memory of the launcher's.
+    pub(crate) fn is_against_ours(&self, addr: u64) -> bool {
+        if self.guards().contains(&addr) {
+            return false;
+        }
+        match reserve(&(addr..addr + PAGE)) {
+            Ok(()) => {
+                self.release([addr..addr + PAGE]);
+                false
+            }
+            Err(e) => e.raw_os_error() == Some(libc::EEXIST),
+        }
+    }
+
+    /// Notes an inaccessible page that stays where it is.
+    pub(crate) fn add_guard(&self, addr: u64) {
+        self.guards().insert(addr);
     }
 
     /// Gives up what [`Memory::claim`] reserved.

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use super::{Outcome, check, errno};
 use crate::guest::layout::{PAGE, USER_END};
 use crate::host::relay::{self, Call};
-use crate::process::mappings::{Backing, Mapping, Mappings, Prot};
+use crate::process::mappings::{Backing, Mapping, Mappings, Prot, host_prot};
 use crate::process::memory::{Memory, page_up};
 use crate::process::thread::GuestThread;
 
@@ -67,11 +67,14 @@ fn map(memory: &Memory, call: &Call) -> Result<u64, i32> {
         claimed = memory.claim(&table, &range).map_err(errno_of)?;
         memory.drop_entries(&range);
     }
-    match host_call(
-        libc::SYS_mmap,
-        [addr, call.args[1], prot, flags, fd, offset],
-    ) {
+    let wanted = [addr, call.args[1], host_prot(prot), flags, fd, offset];
+    match host_call(libc::SYS_mmap, wanted) {
         Ok(start) => {
+            let start = match start == addr {
+                // Where the program wanted it.
+                true => start,
+                false => apart(memory, &table, start..start + len, flags),
+            };
             let (range, mapping) = (start..start + len, placed(mapping, start, offset));
             memory.offer(&range, &mapping);
             table.insert(range, mapping);
@@ -82,6 +85,29 @@ fn map(memory: &Memory, call: &Call) -> Result<u64, i32> {
             Err(e)
         }
     }
+}
+
+/// Moves the new mapping at `range` away from memory of the launcher's that begins right at its end, and
+/// gives its start: a call that is given a buffer across that end must fail there, not go on in ours.
+fn apart(memory: &Memory, table: &Mappings, range: Range<u64>, flags: u64) -> u64 {
+    let (start, len) = (range.start, range.end - range.start);
+    if table.at(range.end).is_some() || !memory.is_against_ours(range.end) {
+        return start;
+    }
+    let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    let kind = kind as u64 | flags & libc::MAP_32BIT as u64;
+    // One page more, which stays behind as the guard.
+    let Ok(place) = host_call(libc::SYS_mmap, [0, len + PAGE, 0, kind, u64::MAX, 0]) else {
+        return start;
+    };
+    let how = (libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED) as u64;
+    if host_call(libc::SYS_mremap, [start, len, len, how, place, 0]).is_err() {
+        // Pages of another size: it stays.
+        let _ = host_call(libc::SYS_munmap, [place, len + PAGE, 0, 0, 0, 0]);
+        return start;
+    }
+    memory.add_guard(place + len);
+    place
 }
 
 /// The mapping that a successful mmap makes, but for its place.
@@ -243,7 +269,7 @@ fn protect_part(
     }
     let mut args = call.args;
     (args[0], args[1]) = (part.start, part.end - part.start);
-    args[2] &= !(libc::PROT_GROWSDOWN as u64);
+    args[2] = host_prot(args[2] & !(libc::PROT_GROWSDOWN as u64));
     host_call(call.nr as libc::c_long, args)?;
     table.insert(
         part.clone(),

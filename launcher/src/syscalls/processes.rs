@@ -54,6 +54,9 @@ pub(super) fn create(thread: &mut GuestThread, call: &Call, args: &CloneArgs) ->
     if has(args.flags, libc::CLONE_VM) && !waits && thread.process.role == Role::Sharer {
         return unsupported::shares_memory(call);
     }
+    if has(args.flags, libc::CLONE_FILES) && !has(args.flags, libc::CLONE_VM) {
+        return unsupported::shared_descriptors(call);
+    }
     if has(args.flags, libc::CLONE_SETTLS) && args.tls >= USER_END {
         return Outcome::Return(errno(libc::EPERM));
     }

@@ -17,10 +17,7 @@ fn say_once(bit: u32, text: &str) {
 
 /// A thread, or another process beside it, of a process that shares its parent's memory.
 pub(super) fn shares_memory(call: &Call) -> Outcome {
-    let name = match call.nr as libc::c_long {
-        libc::SYS_clone3 => "clone3",
-        _ => "clone",
-    };
+    let name = name_of(call);
     say_once(
         0,
         &format!(
@@ -30,6 +27,27 @@ pub(super) fn shares_memory(call: &Call) -> Outcome {
         ),
     );
     Outcome::Return(errno(libc::EAGAIN))
+}
+
+/// A process with its parent's table of descriptors (CLONE_FILES), in which it would find and close those of
+/// the parent's VM.
+pub(super) fn shared_descriptors(call: &Call) -> Outcome {
+    let name = name_of(call);
+    say_once(
+        7,
+        &format!(
+            "{name}: a wrapped program cannot have a process that shares its descriptors (CLONE_FILES \
+             without CLONE_THREAD); the call fails with EINVAL. Run it without vmmload"
+        ),
+    );
+    Outcome::Return(errno(libc::EINVAL))
+}
+
+fn name_of(call: &Call) -> &'static str {
+    match call.nr as libc::c_long {
+        libc::SYS_clone3 => "clone3",
+        _ => "clone",
+    }
 }
 
 /// SECCOMP_FILTER_FLAG_NEW_LISTENER.
