@@ -5,6 +5,7 @@ pub(crate) mod descriptors;
 pub(crate) mod filesystem;
 pub(crate) mod guest_memory;
 pub(crate) mod messages;
+pub(crate) mod origin;
 pub(crate) mod process_view;
 pub(crate) mod processes;
 pub(crate) mod processor;

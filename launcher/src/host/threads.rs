@@ -8,6 +8,7 @@ use std::io;
 use std::os::raw::c_void;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::relay;
 use crate::guest::layout::PAGE;
@@ -28,12 +29,32 @@ struct Start {
     body: Box<dyn FnOnce() + Send>,
 }
 
+/// A thread that [`spawn`] started.
+pub(crate) struct SpawnedThread(Arc<HostStack>);
+
+impl SpawnedThread {
+    /// Waits until the kernel knows the thread no more. Nobody may start threads meanwhile, which could get
+    /// its stack.
+    pub(crate) fn wait_until_gone(&self) {
+        loop {
+            match self.0.tid.load(Ordering::Acquire) {
+                -1 => return,
+                tid if tid > 0 && is_gone(tid) => return,
+                _ => std::thread::sleep(PAUSE),
+            }
+        }
+    }
+}
+
+/// Between two looks whether a thread is gone: it takes about that long.
+const PAUSE: Duration = Duration::from_micros(50);
+
 /// Runs `body` on a new, detached host thread. It inherits the caller's signal mask, priority and
 /// affinity, as threads do.
 ///
 /// # Errors
 /// EAGAIN at the limit of threads, ENOMEM without memory for a stack.
-pub(crate) fn spawn(body: Box<dyn FnOnce() + Send>) -> io::Result<()> {
+pub(crate) fn spawn(body: Box<dyn FnOnce() + Send>) -> io::Result<SpawnedThread> {
     let stack = free_stack()?;
     let start = Box::into_raw(Box::new(Start {
         stack: stack.clone(),
@@ -78,7 +99,7 @@ pub(crate) fn spawn(body: Box<dyn FnOnce() + Send>) -> io::Result<()> {
         // No thread ever ran on it: mark it free again.
         stack.tid.store(-1, Ordering::Release);
     }
-    result
+    result.map(|()| SpawnedThread(stack))
 }
 
 /// Runs `f` while no stack is handed out.

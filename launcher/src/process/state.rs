@@ -212,6 +212,11 @@ impl Process {
         self.threads_started.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Whether the program has one thread.
+    pub(crate) fn has_one_thread(&self) -> bool {
+        self.live_threads.load(Ordering::Acquire) == 1
+    }
+
     /// One thread less, before its first instruction.
     pub(crate) fn thread_failed(&self) {
         self.live_threads.fetch_sub(1, Ordering::Relaxed);

@@ -12,7 +12,7 @@ use std::path::Path;
 use super::exec_arguments::Arguments;
 use super::{Outcome, check, proc_self};
 use crate::host::relay::{self, Call};
-use crate::host::{descriptors, guest_memory, signals as host};
+use crate::host::{descriptors, guest_memory, origin, signals as host};
 use crate::process::executable::{self, Found, Named, Verdict};
 use crate::process::handover::{self, Outgoing};
 use crate::process::stack::rlimit;
@@ -204,12 +204,22 @@ fn can_wrap_here() -> bool {
     };
     let user = executable::effective_user();
     // The segment of this image must make room for the next one.
-    let segment = std::fs::metadata(format!("/dev/shm/vmmload-{}", std::process::id()));
+    let segment = std::fs::metadata(format!("/dev/shm/vmmload-{}", origin::pid()));
     handover::launcher().is_some()
         && segment.is_ok_and(|segment| user == 0 || segment.uid() == user)
         && Path::new(LOADER).exists()
         && rlimit(libc::RLIMIT_FSIZE) >= SEGMENT
+        && can_have_threads()
         && descriptors::Parked::open(kvm).is_ok()
+}
+
+/// Whether this process may have threads at all: not after unshare(2) with CLONE_NEWPID or CLONE_NEWTIME,
+/// which leaves it in other namespaces than its children.
+fn can_have_threads() -> bool {
+    ["pid", "time"].into_iter().all(|kind| {
+        let link = |of| std::fs::read_link(format!("/proc/self/ns/{kind}{of}")).ok();
+        link("") == link("_for_children")
+    })
 }
 
 /// Replaces this image by a new launcher with `found` in it.

@@ -8,6 +8,7 @@ mod exec;
 mod exec_arguments;
 mod mapping;
 mod memory;
+mod namespaces;
 mod own_state;
 mod proc_self;
 mod processes;

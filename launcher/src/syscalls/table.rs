@@ -3,7 +3,8 @@
 //! A number that is not here is relayed: that includes calls that nobody has invented yet.
 
 use super::{
-    Handler, descriptors, exec, mapping, memory, own_state, proc_self, processes, signals, threads,
+    Handler, descriptors, exec, mapping, memory, namespaces, own_state, proc_self, processes,
+    signals, threads,
 };
 
 /// What is done with a call, and so which thread could do it.
@@ -50,6 +51,9 @@ const fn build() -> [Handling; HIGHEST] {
         (libc::SYS_vfork, OnVcpu(processes::vfork)),
         (libc::SYS_exit, OnVcpu(threads::exit)),
         (libc::SYS_exit_group, OnVcpu(threads::exit_group)),
+        // Namespaces: for some the kernel wants a process of one thread.
+        (libc::SYS_unshare, Emulated(namespaces::unshare)),
+        (libc::SYS_setns, Emulated(namespaces::setns)),
         // A new image: the launcher executes itself.
         (libc::SYS_execve, OnVcpu(exec::execve)),
         (libc::SYS_execveat, OnVcpu(exec::execveat)),

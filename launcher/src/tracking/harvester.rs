@@ -3,7 +3,6 @@
 use std::io;
 use std::mem::ManuallyDrop;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use vmmload_consumer::{
     Consumer, Counter, CreateError, End, MappingEntry, PROT_SHARED, SegmentConfig, SegmentWriter,
@@ -11,9 +10,11 @@ use vmmload_consumer::{
 
 use super::pace::Pace;
 use super::settle::Settler;
+use super::ticks::{Stop, Ticks};
 use super::vcpu_log::{Take, VcpuLog};
 use crate::cli::RunConfig;
-use crate::host::{clock, messages, signals as host, threads};
+use crate::host::threads::{self, SpawnedThread};
+use crate::host::{clock, messages, origin, signals as host};
 use crate::kvm::dirty_ring::DirtyRing;
 use crate::process::mappings::Mapping;
 use crate::process::stack;
@@ -23,6 +24,13 @@ use crate::process::state::{Process, VcpuStats};
 /// epoch, a vCPU's thread when its ring is full, the last thread at the end.
 pub(crate) struct Tracker {
     harvest: Mutex<Harvest>,
+    /// The harvester, while it runs.
+    thread: Mutex<Option<Harvester>>,
+}
+
+struct Harvester {
+    stop: Arc<Stop>,
+    thread: SpawnedThread,
 }
 
 struct Harvest {
@@ -49,7 +57,8 @@ impl Tracker {
         command: &[u8],
         exit_ns: u64,
     ) -> Result<Self, CreateError> {
-        let mut segment = SegmentConfig::new(std::process::id());
+        let mut segment = SegmentConfig::new(origin::pid());
+        segment.start = Some(origin::start());
         segment.interval_ns = u64::try_from(config.interval.as_nanos()).unwrap_or(u64::MAX);
         segment.track = config.track;
         segment.command = command.to_vec();
@@ -75,6 +84,7 @@ impl Tracker {
         };
         Self {
             harvest: Mutex::new(harvest),
+            thread: Mutex::new(None),
         }
     }
 
@@ -109,17 +119,45 @@ impl Tracker {
     /// What creating a thread says.
     pub(crate) fn start(process: &'static Process) -> io::Result<()> {
         process.tracker.lock().next_epoch(process);
+        Self::go_on(process)
+    }
+
+    fn go_on(process: &'static Process) -> io::Result<()> {
+        let stop = Arc::new(Stop::default());
+        let asked = stop.clone();
         // The new thread inherits the mask: no signal of the program may end up there.
         let mask = host::set_mask(u64::MAX);
         let started = threads::spawn(Box::new(move || {
             let mut clock = Ticks::new(process.config.interval);
-            loop {
-                clock.wait();
+            while clock.wait(&asked) {
                 process.tracker.lock().next_epoch(process);
             }
         }));
         host::set_mask(mask);
-        started
+        let thread = started?;
+        *process.tracker.thread() = Some(Harvester { stop, thread });
+        Ok(())
+    }
+
+    fn thread(&self) -> MutexGuard<'_, Option<Harvester>> {
+        self.thread.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs `f` while there is no harvester: what the kernel allows only to processes of one thread.
+    ///
+    /// # Errors
+    /// What creating a thread says: there is no harvester any more.
+    pub(crate) fn without_thread<T>(
+        process: &'static Process,
+        f: impl FnOnce() -> T,
+    ) -> io::Result<T> {
+        if let Some(harvester) = process.tracker.thread().take() {
+            harvester.stop.ask();
+            harvester.thread.wait_until_gone();
+        }
+        let answer = f();
+        Self::go_on(process)?;
+        Ok(answer)
     }
 
     /// Publishes the last epoch and the end, shows the finished segment to `look`, and removes it.
@@ -129,7 +167,7 @@ impl Tracker {
         harvest.publish(process, Take::All);
         harvest.writer.finish(end);
         if process.summary.is_some() {
-            match Consumer::attach(std::process::id()) {
+            match Consumer::attach(origin::pid()) {
                 Ok(consumer) => look(&consumer),
                 Err(e) => messages::say(&format!("no summary: {e}")),
             }
@@ -218,44 +256,5 @@ fn entry(start: u64, end: u64, mapping: &Mapping) -> MappingEntry<'_> {
         offset: mapping.offset_at(start),
         prot: mapping.prot.bits() | shared,
         name: mapping.name(),
-    }
-}
-
-/// Moments an interval apart; those that were missed are left out.
-struct Ticks {
-    interval_ns: u64,
-    next_ns: u64,
-}
-
-impl Ticks {
-    fn new(interval: Duration) -> Self {
-        let interval_ns = u64::try_from(interval.as_nanos())
-            .unwrap_or(u64::MAX / 4)
-            .max(1);
-        Self {
-            interval_ns,
-            next_ns: clock::monotonic_ns(),
-        }
-    }
-
-    fn wait(&mut self) {
-        let now = clock::monotonic_ns();
-        let missed = now.saturating_sub(self.next_ns) / self.interval_ns;
-        self.next_ns = self
-            .next_ns
-            .saturating_add((missed + 1).saturating_mul(self.interval_ns));
-        let until = libc::timespec {
-            tv_sec: (self.next_ns / 1_000_000_000) as i64,
-            tv_nsec: (self.next_ns % 1_000_000_000) as i64,
-        };
-        // SAFETY: `until` is readable for the call; the remaining time is not asked for.
-        unsafe {
-            libc::clock_nanosleep(
-                libc::CLOCK_MONOTONIC,
-                libc::TIMER_ABSTIME,
-                &until,
-                std::ptr::null_mut(),
-            )
-        };
     }
 }

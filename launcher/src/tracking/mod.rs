@@ -3,4 +3,5 @@
 pub(crate) mod harvester;
 pub(crate) mod pace;
 pub(crate) mod settle;
+mod ticks;
 pub(crate) mod vcpu_log;
