@@ -24,6 +24,9 @@ use zerocopy::{FromZeros, IntoBytes};
 pub struct SegmentConfig {
     /// The wrapped process; also gives the segment its name.
     pub pid: u32,
+    /// When that process started, in clock ticks since boot (proc_pid_stat(5), field 22). `None`: as `/proc`
+    /// says, which need not know the process by this id.
+    pub start: Option<u64>,
     /// Its arguments, NUL-separated; the first 256 bytes are kept.
     pub command: Vec<u8>,
     /// Epoch length in nanoseconds.
@@ -48,6 +51,7 @@ impl SegmentConfig {
     pub fn new(pid: u32) -> Self {
         Self {
             pid,
+            start: None,
             command: Vec::new(),
             interval_ns: 100_000_000,
             track: Track::Write,
@@ -383,7 +387,7 @@ fn header(config: &SegmentConfig, layout: &Layout) -> Header {
         header_len: size_of::<Header>() as u32,
         pid: config.pid,
         uid: sys::effective_uid(),
-        writer_start: sys::process_stat(config.pid).map_or(0, |stat| stat.start),
+        writer_start: config.start.unwrap_or_else(|| started(config.pid)),
         interval_ns: config.interval_ns,
         track: config.track as u32,
         command_len: config.command.len().min(COMMAND_BYTES) as u32,
@@ -407,6 +411,10 @@ fn header(config: &SegmentConfig, layout: &Layout) -> Header {
         *byte = given;
     }
     header
+}
+
+fn started(pid: u32) -> u64 {
+    sys::process_stat(pid).map_or(0, |stat| stat.start)
 }
 
 fn write_header(words: &[AtomicU64], header: &Header) {

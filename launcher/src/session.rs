@@ -13,7 +13,7 @@ use vmmload_consumer::{CreateError, Track};
 
 use crate::cli::{self, RunConfig};
 use crate::entry::Inherited;
-use crate::host::{descriptors, signals as host, threads};
+use crate::host::{descriptors, origin, signals as host, threads};
 use crate::kvm::caps;
 use crate::kvm::vcpu::Vcpu;
 use crate::kvm::vm::CreateVmError;
@@ -78,6 +78,7 @@ pub(crate) fn run(config: RunConfig, inherited: &Inherited) -> RunError {
     // Until the first thread has its place, signals wait in the kernel.
     let mask = host::set_mask(u64::MAX);
     handover::remember_launcher();
+    origin::remember();
     let started = find(config, inherited, mask).and_then(|launch| start(launch, inherited));
     threads::leave_semaphore_list();
     enter(started, mask)

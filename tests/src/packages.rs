@@ -89,6 +89,15 @@ pub fn python_importing(modules: &str) -> &'static str {
     python
 }
 
+/// bash, for a test that is a script.
+///
+/// # Panics
+/// Like [`program`].
+#[must_use]
+pub fn bash() -> &'static str {
+    program("/bin/bash", "bash")
+}
+
 /// A busybox that needs no shared library.
 ///
 /// # Panics

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::diff::difference;
 use crate::outcome::tail;
+use crate::scratch::Scratch;
 use crate::{Guest, Link, Outcome, machine, needs, vmmload};
 
 /// A command line with its surroundings.
@@ -201,7 +202,32 @@ impl Program {
         if !machine::can_run_inside() {
             return native;
         }
-        let inside = self.inside();
+        self.assert_same(&native, &self.inside(), essence);
+        native
+    }
+
+    /// Like [`Program::compare_success`], but each run has an empty directory of its own, which `prepare`
+    /// may fill: for programs that leave files. The program must not say where it ran.
+    ///
+    /// # Panics
+    /// Like [`Program::compare_success`].
+    #[track_caller]
+    pub fn compare_in_fresh_directories(&self, prepare: impl Fn(&Scratch)) -> Outcome {
+        let run = |execute: fn(&Self) -> Outcome| {
+            let scratch = Scratch::new();
+            prepare(&scratch);
+            execute(&self.clone().directory(scratch.path()))
+        };
+        let native = run(Self::native);
+        native.assert_success(&format!("{} natively", self.shown()));
+        if machine::can_run_inside() {
+            self.assert_same(&native, &run(Self::inside), |bytes| bytes.to_vec());
+        }
+        native
+    }
+
+    #[track_caller]
+    fn assert_same(&self, native: &Outcome, inside: &Outcome, essence: impl Fn(&[u8]) -> Vec<u8>) {
         let differences = [
             difference("stdout", &essence(&native.stdout), &essence(&inside.stdout)),
             difference("stderr", &essence(&native.stderr), &essence(&inside.stderr)),
@@ -218,7 +244,6 @@ impl Program {
             "{} is not the same inside\n{text}",
             self.shown()
         );
-        native
     }
 
     /// The command line, for messages.

@@ -6,6 +6,7 @@ pub(crate) mod descriptors;
 pub(crate) mod filesystem;
 pub(crate) mod guest_memory;
 pub(crate) mod messages;
+pub(crate) mod origin;
 pub(crate) mod proc_files;
 pub(crate) mod process_view;
 pub(crate) mod processes;

@@ -15,7 +15,7 @@ use super::thread::{Birth, GuestThread};
 use crate::cli::RunConfig;
 use crate::host::descriptors::Parked;
 use crate::host::processes::{self, CloneArgs};
-use crate::host::{descriptors, messages, threads};
+use crate::host::{descriptors, messages, origin, threads};
 use crate::kvm::vcpu::Vcpu;
 use crate::session::RunError;
 use crate::tracking::harvester::Tracker;
@@ -93,10 +93,15 @@ fn start(
     let process = parent.process;
     let kvm = process.lineage.kvm.as_raw_fd();
     let notice = kept.as_ref().map(|kept| kept.file().as_raw_fd());
-    let keep: Vec<RawFd> = [Some(kvm), notice, handover::launcher()]
-        .into_iter()
-        .flatten()
-        .collect();
+    let keep: Vec<RawFd> = [
+        Some(kvm),
+        notice,
+        handover::launcher(),
+        origin::descriptor(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     descriptors::close_after_fork(&keep);
     // Closed by the kernel: at this process's end, or when it executes another program.
     std::mem::forget(kept);

@@ -7,7 +7,7 @@
 //! ```text
 //! 8 bytes      MAGIC
 //! 8 each       interval, track, buffer, children, summary, mask,
-//!              descriptors of launcher, program and summary (NONE: there is none)
+//!              descriptors of launcher, /proc, program and summary (NONE: there is none)
 //! strings      summary's file, execfn, name, path
 //! lists        argv, envp
 //! number       mode of seccomp
@@ -35,6 +35,7 @@ use super::seccomp::bpf::{Instruction, Program};
 use super::seccomp::{Filter, Mode, Setting};
 use crate::cli::{Children, RunConfig, SummaryTarget};
 use crate::host::descriptors::{self, Parked};
+use crate::host::origin;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"vmmlexec");
 const NONE: u64 = u64::MAX;
@@ -150,6 +151,7 @@ pub(crate) fn keep_open(outgoing: &Outgoing, packed: &Parked) {
     descriptors::keep_over_exec(outgoing.file);
     let _ = outgoing.summary.map(descriptors::keep_over_exec);
     let _ = LAUNCHER.get().map(descriptors::keep_over_exec);
+    let _ = origin::descriptor().map(|proc| descriptors::keep_over_exec(&proc));
 }
 
 fn encode(outgoing: &Outgoing) -> Vec<u8> {
@@ -170,6 +172,7 @@ fn encode(outgoing: &Outgoing) -> Vec<u8> {
         kind,
         outgoing.mask,
         descriptor(launcher()),
+        descriptor(origin::descriptor()),
         outgoing.file.as_raw_fd() as u64,
         descriptor(outgoing.summary.map(AsRawFd::as_raw_fd)),
     ] {
@@ -237,6 +240,7 @@ struct Numbers {
     summary: u64,
     mask: u64,
     launcher: u64,
+    proc: u64,
     file: u64,
     summary_file: u64,
 }
@@ -254,6 +258,9 @@ fn decode(bytes: &[u8]) -> Option<Launch> {
     }
     if let Some(launcher) = adopted(numbers.launcher)? {
         let _ = LAUNCHER.set(launcher);
+    }
+    if let Some(proc) = adopted(numbers.proc)? {
+        origin::remember_as(proc);
     }
     let config = RunConfig {
         interval: Duration::from_nanos(numbers.interval),
@@ -302,6 +309,7 @@ fn decode_numbers(rest: &mut Reader) -> Option<Numbers> {
         summary: rest.number()?,
         mask: rest.number()?,
         launcher: rest.number()?,
+        proc: rest.number()?,
         file: rest.number()?,
         summary_file: rest.number()?,
     })

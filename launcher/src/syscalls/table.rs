@@ -51,6 +51,9 @@ const fn build() -> [Handling; HIGHEST] {
         (libc::SYS_vfork, OnVcpu(processes::vfork)),
         (libc::SYS_exit, OnVcpu(threads::exit)),
         (libc::SYS_exit_group, OnVcpu(threads::exit_group)),
+        // Namespaces: for some the kernel wants a process of one thread.
+        (libc::SYS_unshare, Emulated(namespaces::unshare)),
+        (libc::SYS_setns, Emulated(namespaces::setns)),
         // A new image: the launcher executes itself.
         (libc::SYS_execve, OnVcpu(exec::execve)),
         (libc::SYS_execveat, OnVcpu(exec::execveat)),

@@ -13,7 +13,7 @@ use super::settle::Settler;
 use super::vcpu_log::{Take, VcpuLog};
 use crate::cli::RunConfig;
 use crate::host::clock::Notice;
-use crate::host::{clock, descriptors, messages, signals as host, threads};
+use crate::host::{clock, descriptors, messages, origin, signals as host, threads};
 use crate::kvm::dirty_ring::DirtyRing;
 use crate::process::mappings::Mapping;
 use crate::process::stack;
@@ -53,7 +53,8 @@ impl Tracker {
         command: &[u8],
         exit_ns: u64,
     ) -> Result<Self, CreateError> {
-        let mut segment = SegmentConfig::new(std::process::id());
+        let mut segment = SegmentConfig::new(origin::pid());
+        segment.start = Some(origin::start());
         segment.interval_ns = u64::try_from(config.interval.as_nanos()).unwrap_or(u64::MAX);
         segment.track = config.track;
         segment.command = command.to_vec();
@@ -167,7 +168,7 @@ impl Tracker {
         harvest.publish(process, Take::All);
         harvest.writer.finish(end);
         if process.summary.is_some() {
-            match Consumer::attach(std::process::id()) {
+            match Consumer::attach(origin::pid()) {
                 Ok(consumer) => look(&consumer),
                 Err(e) => messages::say(&format!("no summary: {e}")),
             }
