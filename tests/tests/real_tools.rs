@@ -94,9 +94,9 @@ fn hundred_files(scratch: &Scratch) {
         }
         let _ = scratch.file(&format!("unit{unit}.c"), includes, 0o644);
     }
-    let _ = write!(
+    let _ = writeln!(
         main,
-        "int main(void) {{ printf(\"%d\\n\", 0{sum}); return 0; }}\n"
+        "int main(void) {{ printf(\"%d\\n\", 0{sum}); return 0; }}"
     );
     let _ = scratch.file("main.c", main, 0o644);
     let makefile = "OBJECTS = $(patsubst %.c,%.o,$(sort $(wildcard *.c)))\n\

@@ -102,7 +102,7 @@ pub(crate) fn end_thread(thread: GuestThread, status: i32) {
 }
 
 /// Ends the process with a status as wait(2) shows it.
-fn end_as(process: &Process, status: i32) -> ! {
+pub(super) fn end_as(process: &Process, status: i32) -> ! {
     match status & 0x7f {
         0 => exit_process(process, status >> 8),
         signal => die_by_signal(process, signal),

@@ -105,7 +105,7 @@ impl GuestThread {
     pub(crate) fn run_sharing(&mut self) -> ! {
         self.set_signal_mask(self.signals.mask);
         let status = self.run_loop();
-        lifecycle::exit_process(self.process, status)
+        lifecycle::end_as(self.process, status)
     }
 
     fn run_loop(&mut self) -> i32 {
