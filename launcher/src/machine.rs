@@ -4,6 +4,7 @@ use std::io;
 use std::os::raw::c_void;
 use std::sync::OnceLock;
 
+use kvm_bindings::CpuId;
 use kvm_ioctls::Kvm;
 use vm_memory::{Address, GuestAddress};
 
@@ -32,6 +33,19 @@ pub(crate) struct Machine {
     stub_frame: GuestAddress,
     /// How system calls arrive, once the probe has run.
     pub entry: OnceLock<SyscallEntry>,
+    /// What an exit to user space takes, in nanoseconds, once it was measured.
+    exit_ns: OnceLock<u64>,
+}
+
+/// What one VM has found out about this KVM, and is the same in all.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Known {
+    /// What KVM supports.
+    pub cpuid: CpuId,
+    /// How system calls arrive.
+    pub entry: SyscallEntry,
+    /// What an exit to user space takes, in nanoseconds.
+    pub exit_ns: u64,
 }
 
 fn setup_failed(what: &'static str) -> impl FnOnce(io::Error) -> CreateVmError {
@@ -51,9 +65,10 @@ impl Machine {
         kvm: &Kvm,
         caps: Caps,
         ring_entries: u32,
+        known: Option<&Known>,
     ) -> Result<&'static Self, CreateVmError> {
         let stub_page = reserve_page().map_err(setup_failed("reserving the stub page"))?;
-        Self::create_around(stub_page, kvm, caps, ring_entries)
+        Self::create_around(stub_page, kvm, caps, ring_entries, known)
     }
 
     /// Makes the VM of a forked child, like its parent's `self`.
@@ -65,11 +80,23 @@ impl Machine {
         kvm: &Kvm,
         ring_entries: u32,
     ) -> Result<&'static Self, CreateVmError> {
-        let again = Self::create_around(self.stub_page, kvm, *self.vm.caps(), ring_entries)?;
-        if let Some(entry) = self.entry.get() {
-            let _ = again.entry.set(*entry);
-        }
-        Ok(again)
+        let caps = *self.vm.caps();
+        Self::create_around(
+            self.stub_page,
+            kvm,
+            caps,
+            ring_entries,
+            self.known().as_ref(),
+        )
+    }
+
+    /// What another VM need not find out again; None before it is known here.
+    pub(crate) fn known(&self) -> Option<Known> {
+        Some(Known {
+            cpuid: self.vm.cpuid().clone(),
+            entry: *self.entry.get()?,
+            exit_ns: *self.exit_ns.get()?,
+        })
     }
 
     fn create_around(
@@ -77,8 +104,9 @@ impl Machine {
         kvm: &Kvm,
         caps: Caps,
         ring_entries: u32,
+        known: Option<&Known>,
     ) -> Result<&'static Self, CreateVmError> {
-        let vm = Vm::create(kvm, caps, ring_entries)?;
+        let vm = Vm::create(kvm, caps, ring_entries, known.map(|known| &known.cpuid))?;
         let tables =
             PageTables::new(&vm, ring_entries > 0).map_err(setup_failed("the guest's memory"))?;
         let stub_frame = boot::write_shared(&vm, &tables, stub_page)
@@ -91,7 +119,8 @@ impl Machine {
             cpu: OnceLock::new(),
             stub_page,
             stub_frame,
-            entry: OnceLock::new(),
+            entry: known.map_or_else(OnceLock::new, |known| known.entry.into()),
+            exit_ns: known.map_or_else(OnceLock::new, |known| known.exit_ns.into()),
         })))
     }
 }
@@ -108,6 +137,16 @@ impl Machine {
         let place = self.stub_frame.unchecked_add(stubs::PROBES);
         self.tables.arena().write(place, code);
         self.stub_page + stubs::PROBES
+    }
+
+    /// Notes what an exit to user space takes, in nanoseconds.
+    pub(crate) fn set_exit_ns(&self, ns: u64) {
+        let _ = self.exit_ns.set(ns);
+    }
+
+    /// What an exit to user space takes, in nanoseconds; 0 before it was measured.
+    pub(crate) fn exit_ns(&self) -> u64 {
+        self.exit_ns.get().copied().unwrap_or(0)
     }
 
     /// What the guest's processor has.

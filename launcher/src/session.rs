@@ -117,6 +117,7 @@ fn find(config: RunConfig, inherited: &Inherited, mask: u64) -> Result<Launch, R
         seccomp: Setting::default(),
         summary: open_summary(&config)?,
         config,
+        known: None,
     })
 }
 
@@ -129,14 +130,19 @@ fn start(launch: Launch, inherited: &Inherited) -> Result<GuestThread, RunError>
         mask,
         seccomp,
         summary,
+        known,
     } = launch;
     let tracked = config.track != Track::None;
     let (kvm, caps) = caps::open().map_err(CreateVmError::from)?;
-    let machine = Machine::create(&kvm, caps, if tracked { config.buffer } else { 0 })?;
+    let ring_entries = if tracked { config.buffer } else { 0 };
+    let machine = Machine::create(&kvm, caps, ring_entries, known.as_ref())?;
     let (mut vcpu, ring) = Vcpu::create(machine, 0).map_err(RunError::Vcpu)?;
-    let entry = syscall_entry::find(&mut vcpu).map_err(RunError::Vcpu)?;
-    let _ = machine.entry.set(entry);
-    let exit_ns = exit_cost::measure(&mut vcpu).map_err(RunError::Vcpu)?;
+    if known.is_none() {
+        let entry = syscall_entry::find(&mut vcpu).map_err(RunError::Vcpu)?;
+        let _ = machine.entry.set(entry);
+        let exit_ns = exit_cost::measure(&mut vcpu).map_err(RunError::Vcpu)?;
+        machine.set_exit_ns(exit_ns);
+    }
 
     let mut table = Mappings::default();
     insert_kernel_pages(&mut table);
@@ -157,7 +163,8 @@ fn start(launch: Launch, inherited: &Inherited) -> Result<GuestThread, RunError>
         .iter()
         .flat_map(|a| a.as_bytes_with_nul().to_vec())
         .collect();
-    let tracker = Tracker::create(&config, &command, exit_ns).map_err(RunError::Segment)?;
+    let tracker =
+        Tracker::create(&config, &command, machine.exit_ns()).map_err(RunError::Segment)?;
     let stats = Arc::new(VcpuStats::default());
     tracker.add_vcpu(0, ring, stats.clone());
     let executable = std::fs::canonicalize(&path).unwrap_or(path);
@@ -166,7 +173,6 @@ fn start(launch: Launch, inherited: &Inherited) -> Result<GuestThread, RunError>
         kvm,
         command,
         executable,
-        exit_ns,
     };
     let world = World::new(machine, memory, tracker, lineage);
     let dispositions = Arc::new(Dispositions::inherited());

@@ -87,7 +87,7 @@ pub(crate) fn gather() -> Facts {
         }
     };
     facts.caps = Some(caps);
-    match Machine::create(&kvm, caps, ring_entries(&caps).min(DEFAULT_RING)) {
+    match Machine::create(&kvm, caps, ring_entries(&caps).min(DEFAULT_RING), None) {
         Ok(machine) => match Vcpu::create(machine, 0) {
             Ok((vcpu, ring)) => facts.vm = Some(probe(machine, vcpu, ring)),
             Err(e) => {

@@ -70,11 +70,18 @@ fn failed(
 }
 
 impl Vm {
-    /// Makes a VM whose vCPUs have dirty rings of `ring_entries` entries (0: no tracking).
+    /// Makes a VM whose vCPUs have dirty rings of `ring_entries` entries (0: no tracking). `cpuid`: what
+    /// KVM supports, where that is known; asking takes it an instruction that traps for each entry where
+    /// it runs in a VM itself.
     ///
     /// # Errors
     /// See [`CreateVmError`].
-    pub(crate) fn create(kvm: &Kvm, caps: Caps, ring_entries: u32) -> Result<Self, CreateVmError> {
+    pub(crate) fn create(
+        kvm: &Kvm,
+        caps: Caps,
+        ring_entries: u32,
+        cpuid: Option<&CpuId>,
+    ) -> Result<Self, CreateVmError> {
         let remedy = "Check the kernel log (dmesg) for what KVM says, and the memory that is left";
         let create = || loop {
             match kvm.create_vm() {
@@ -93,9 +100,12 @@ impl Vm {
         // SAFETY: `parked` is a copy of a VM descriptor of this very `kvm`, owned by nobody else.
         let fd = unsafe { kvm.create_vmfd_from_rawfd(parked.into_raw_fd()) }
             .map_err(failed("KVM_GET_VCPU_MMAP_SIZE", remedy))?;
-        let cpuid = kvm
-            .get_supported_cpuid(KVM_MAX_CPUID_ENTRIES)
-            .map_err(failed("KVM_GET_SUPPORTED_CPUID", remedy))?;
+        let cpuid = match cpuid {
+            Some(cpuid) => cpuid.clone(),
+            None => kvm
+                .get_supported_cpuid(KVM_MAX_CPUID_ENTRIES)
+                .map_err(failed("KVM_GET_SUPPORTED_CPUID", remedy))?,
+        };
         let vm = Self {
             fd,
             caps,

@@ -112,6 +112,7 @@ fn start(
     if child.clear_handlers {
         process.dispositions.clear_handlers();
     }
+    process.memory.offer_again(child.birth.regs.rsp);
     Tracker::start(process).map_err(RunError::Harvester)?;
     if !has_semaphore_list(&child.args) {
         threads::leave_semaphore_list();
@@ -147,10 +148,9 @@ fn wrap(
         kvm,
         command: of.lineage.command.clone(),
         executable: of.lineage.executable.clone(),
-        exit_ns: of.lineage.exit_ns,
     };
     let tracker =
-        Tracker::create(&config, &lineage.command, lineage.exit_ns).map_err(RunError::Segment)?;
+        Tracker::create(&config, &lineage.command, machine.exit_ns()).map_err(RunError::Segment)?;
     let stats = Arc::new(VcpuStats::default());
     tracker.add_vcpu(0, ring, stats.clone());
     let world = World::new(machine, memory.into_memory(machine), tracker, lineage);

@@ -12,6 +12,8 @@
 //! lists        argv, envp
 //! number       mode of seccomp
 //! list         filters: flags (NONE: installed by prctl), and the program as a string
+//! numbers      of KVM: how calls arrive (NONE: nothing is known), what an exit takes
+//! string       what CPUID shows
 //! ```
 //!
 //! Numbers are in the processor's order; a string is its length and its bytes, a list its length and its
@@ -24,21 +26,20 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use vmmload_consumer::Track;
-use zerocopy::{FromBytes, IntoBytes};
 
 use super::command;
-use super::seccomp::bpf::{Instruction, Program};
-use super::seccomp::{Filter, Mode, Setting};
+use super::packing::{NONE, Reader, put_known, put_number, put_seccomp, put_string};
+use super::seccomp::Setting;
 use crate::cli::{Children, RunConfig, SummaryTarget};
 use crate::host::descriptors::{self, Parked};
 use crate::host::origin;
+use crate::machine::Known;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"vmmlexec");
-const NONE: u64 = u64::MAX;
 const ARGUMENT: &str = "--exec-handover=";
 
 /// What a program is started from, by the command line or by execve(2).
@@ -58,6 +59,8 @@ pub(crate) struct Launch {
     pub seccomp: Setting,
     /// Where the summary goes, out of the program's way.
     pub summary: Option<File>,
+    /// What an earlier image has found out about KVM.
+    pub known: Option<Known>,
 }
 
 /// Why a program could not be taken over.
@@ -117,6 +120,8 @@ pub(crate) struct Outgoing<'a> {
     pub seccomp: &'a Setting,
     /// Where the summary goes.
     pub summary: Option<&'a File>,
+    /// What is known about KVM.
+    pub known: Option<Known>,
 }
 
 /// Writes everything down. Gives the file, and the launcher's argument that names it.
@@ -187,25 +192,8 @@ fn encode(outgoing: &Outgoing) -> Vec<u8> {
         list.iter().for_each(|s| put_string(&mut out, s.as_bytes()));
     }
     put_seccomp(&mut out, outgoing.seccomp);
+    put_known(&mut out, outgoing.known.as_ref());
     out
-}
-
-fn put_seccomp(out: &mut Vec<u8>, setting: &Setting) {
-    put_number(out, setting.mode as u64);
-    put_number(out, setting.filters.len() as u64);
-    for filter in setting.filters.iter() {
-        put_number(out, filter.flags.map_or(NONE, u64::from));
-        put_string(out, filter.program.code().as_bytes());
-    }
-}
-
-fn put_number(out: &mut Vec<u8>, number: u64) {
-    out.extend(number.to_ne_bytes());
-}
-
-fn put_string(out: &mut Vec<u8>, string: &[u8]) {
-    put_number(out, string.len() as u64);
-    out.extend(string);
 }
 
 /// The descriptor that the launcher was started to take a program over from, if that is what it was
@@ -253,6 +241,7 @@ fn decode(bytes: &[u8]) -> Option<Launch> {
     let path = PathBuf::from(OsStr::from_bytes(rest.string()?));
     let [argv, envp] = [rest.list()?, rest.list()?];
     let seccomp = rest.seccomp()?;
+    let known = rest.known()?;
     if !rest.0.is_empty() || argv.is_empty() {
         return None;
     }
@@ -287,6 +276,7 @@ fn decode(bytes: &[u8]) -> Option<Launch> {
         mask: numbers.mask,
         seccomp,
         summary: adopted(numbers.summary_file)?.map(File::from),
+        known,
     })
 }
 
@@ -324,61 +314,16 @@ fn adopted(number: u64) -> Option<Option<OwnedFd>> {
     descriptors::adopt(fd).ok().map(Some)
 }
 
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn number(&mut self) -> Option<u64> {
-        let (number, rest) = self.0.split_first_chunk()?;
-        self.0 = rest;
-        Some(u64::from_ne_bytes(*number))
-    }
-
-    fn string(&mut self) -> Option<&'a [u8]> {
-        let len = usize::try_from(self.number()?).ok()?;
-        let (string, rest) = self.0.split_at_checked(len)?;
-        self.0 = rest;
-        Some(string)
-    }
-
-    fn c_string(&mut self) -> Option<CString> {
-        CString::new(self.string()?).ok()
-    }
-
-    fn list(&mut self) -> Option<Vec<CString>> {
-        let len = self.number()?;
-        (0..len).map(|_| self.c_string()).collect()
-    }
-
-    fn seccomp(&mut self) -> Option<Setting> {
-        let mode = match self.number()? {
-            0 => Mode::Off,
-            1 => Mode::Strict,
-            2 => Mode::Filter,
-            _ => return None,
-        };
-        let len = self.number()?;
-        let filters = (0..len).map(|_| self.filter().map(Arc::new));
-        Some(Setting {
-            mode,
-            filters: Arc::new(filters.collect::<Option<_>>()?),
-        })
-    }
-
-    fn filter(&mut self) -> Option<Filter> {
-        let flags = match self.number()? {
-            NONE => None,
-            flags => Some(flags.try_into().ok()?),
-        };
-        let code = self.string()?.chunks(size_of::<Instruction>());
-        let code = code.map(|bytes| Instruction::read_from_bytes(bytes).ok());
-        let program = Program::check(code.collect::<Option<_>>()?).ok()?;
-        Some(Filter { program, flags })
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use kvm_bindings::{CpuId, kvm_cpuid_entry2};
+
     use super::*;
+    use crate::probes::syscall_entry::SyscallEntry;
+    use crate::process::seccomp::Filter;
+    use crate::process::seccomp::bpf::{Instruction, Program};
 
     fn written(config: &RunConfig, summary: Option<&File>) -> Vec<u8> {
         let file = File::open("/proc/self/exe").unwrap();
@@ -394,7 +339,21 @@ mod tests {
             mask: 1 << 63,
             seccomp: &filtered(),
             summary,
+            known: Some(known()),
         })
+    }
+
+    fn known() -> Known {
+        let entry = kvm_cpuid_entry2 {
+            function: 0x8000_0001,
+            edx: u32::MAX,
+            ..Default::default()
+        };
+        Known {
+            cpuid: CpuId::from_entries(&[entry; 3]).unwrap(),
+            entry: SyscallEntry::Ring3,
+            exit_ns: 1_234,
+        }
     }
 
     fn filtered() -> Setting {
@@ -433,6 +392,7 @@ mod tests {
         assert_eq!(launch.name.as_c_str(), c"x");
         assert_eq!(launch.mask, 1 << 63);
         assert_eq!(launch.seccomp, filtered());
+        assert_eq!(launch.known, Some(known()));
         assert!(launch.summary.is_none());
     }
 

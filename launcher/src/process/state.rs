@@ -101,8 +101,6 @@ pub(crate) struct Lineage {
     pub command: Vec<u8>,
     /// Path of the program that runs.
     pub executable: CString,
-    /// What an exit to user space takes, in nanoseconds.
-    pub exit_ns: u64,
 }
 
 /// What a process is to the VM that it runs in.

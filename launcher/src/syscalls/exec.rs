@@ -288,6 +288,7 @@ fn hand_over(
         mask: thread.signals.mask,
         seccomp: thread.seccomp.setting(),
         summary: process.summary.as_ref(),
+        known: process.machine.known(),
     };
     let executable = handover::launcher().ok_or(libc::ENOENT)?;
     let (packed, argument) =
