@@ -46,7 +46,10 @@ pub unsafe extern "C" fn main(
     // SAFETY: called before any other thread exists.
     unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
     std::panic::set_hook(Box::new(|panic| {
-        host::messages::say(&format!("internal error: {panic}. Please report this line"));
+        host::messages::say(&format!(
+            "internal error in vmmload {}: {panic}. Please report this line, with the command that you ran",
+            env!("CARGO_PKG_VERSION")
+        ));
         // SAFETY: ends the process without running anything of ours.
         unsafe { libc::_exit(OWN_FAILURE) }
     }));

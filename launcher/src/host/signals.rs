@@ -107,6 +107,9 @@ fn is_own_fault(signal: i32, code: i32, rip: u64) -> bool {
     code > 0 && !sent && !relay::has_returned(rip)
 }
 
+/// Exit status of vmmload's own failures.
+const OWN_FAILURE: u64 = crate::process::lifecycle::OWN_FAILURE as u64;
+
 // si_code values, from asm-generic/siginfo.h.
 const BUS_MCEERR_AR: i32 = 4;
 const BUS_MCEERR_AO: i32 = 5;
@@ -121,11 +124,11 @@ extern "C" fn catch(signal: i32, info: *mut SigInfo, context: *mut libc::ucontex
         let rip = gregs[libc::REG_RIP as usize] as u64;
         if is_own_fault(signal, code, rip) {
             report_own_fault(signal, rip, &(*info).0);
-            set_default(signal);
-            return;
+            // Of the signal the program would seem to have died.
+            relay::raw(libc::SYS_exit_group, [OWN_FAILURE, 0, 0, 0, 0, 0]);
         }
         let Some(pending) = CURRENT.get().as_ref() else {
-            return;
+            return pass_on(signal, info);
         };
         *pending.info.get() = *info;
         pending.kick.load(Ordering::Relaxed).write_volatile(1);
@@ -141,17 +144,44 @@ extern "C" fn catch(signal: i32, info: *mut SigInfo, context: *mut libc::ucontex
     }
 }
 
+/// What the processor raises for a fault.
+const FAULTS: u64 = 1 << (libc::SIGSEGV - 1)
+    | 1 << (libc::SIGBUS - 1)
+    | 1 << (libc::SIGILL - 1)
+    | 1 << (libc::SIGFPE - 1);
+
+/// For a thread of the launcher's own: it catches its faults and nothing else. A blocked fault would end
+/// the process as if it were the program's.
+pub(crate) fn catch_own_faults_only() {
+    set_mask(!FAULTS);
+}
+
+/// A signal that looks like a fault, but was sent, and found only a thread of the launcher's own to take
+/// it: all of the program's block it. It waits for the first one.
+fn pass_on(signal: i32, info: *const SigInfo) {
+    // SAFETY: getpid touches nothing; the call reads the siginfo, which its handler lends.
+    unsafe {
+        let process = libc::getpid() as u64;
+        let args = [process, process, signal as u64, info as u64, 0, 0];
+        relay::raw(libc::SYS_rt_tgsigqueueinfo, args);
+    }
+}
+
 /// Says that vmmload itself is at fault, in a handler: no allocation, no lock.
 fn report_own_fault(signal: i32, rip: u64, info: &[u8; 128]) {
-    let mut text = [0u8; 160];
+    let mut text = [0u8; 320];
     let mut writer = io::Cursor::new(&mut text[..]);
     let addr = u64::from_le_bytes(info[16..24].try_into().unwrap_or_default());
-    let base = (&raw const HANDLER_ANCHOR) as u64;
+    let base = (&raw const __ehdr_start) as u64;
+    let version = env!("CARGO_PKG_VERSION");
+    // An address in a library has no better name.
+    let at = rip.wrapping_sub(base);
     let _ = io::Write::write_fmt(
         &mut writer,
         format_args!(
-            "vmmload: internal error: signal {signal} at {rip:#x} (anchor {base:#x}), address \
-             {addr:#x}. Please report this line\n"
+            "vmmload: internal error: a fault of vmmload {version} itself, not of the program: signal \
+             {signal} at vmmload+{at:#x}, address {addr:#x}. Please report this line, with the command \
+             that you ran\n"
         ),
     );
     let len = writer.position();
@@ -159,8 +189,10 @@ fn report_own_fault(signal: i32, rip: u64, info: &[u8; 128]) {
     unsafe { relay::raw(libc::SYS_write, [2, text.as_ptr() as u64, len, 0, 0, 0]) };
 }
 
-/// Something whose address tells where the launcher was loaded.
-static HANDLER_ANCHOR: u8 = 0;
+unsafe extern "C" {
+    /// Where the launcher was loaded: the linker's name for the begin of the file.
+    static __ehdr_start: u8;
+}
 
 std::arch::global_asm!(
     ".pushsection .text.vmmload_restorer, \"ax\", @progbits",

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use super::state::Process;
-use super::thread::{Birth, GuestThread, Rendezvous};
+use super::thread::{Birth, GuestThread, Rendezvous, at_limit};
 use crate::host::descriptors::{self, CopiedNumbers, Numbers, TrueLimit};
 use crate::host::processes::{self, CloneArgs};
 use crate::host::signals::Pending;
@@ -79,7 +79,7 @@ pub(crate) fn start_child(process: &'static Process, mut child: Child) -> Result
         }
         Pending::detach();
     };
-    threads::spawn(Box::new(body)).map_err(|e| e.raw_os_error().unwrap_or(libc::EAGAIN))?;
+    threads::spawn(Box::new(body)).map_err(at_limit)?;
     match rendezvous.wait() {
         pid if pid > 0 => Ok(pid),
         errno => Err(-errno),
@@ -92,7 +92,7 @@ fn run(
     beside: Option<Beside>,
     prepare: impl FnOnce(&mut GuestThread),
 ) -> Result<i32, i32> {
-    let errno = |e: std::io::Error| e.raw_os_error().unwrap_or(libc::EAGAIN);
+    let errno = at_limit;
     let shares = |flag: i32| child.args.flags & flag as u64 != 0;
     let vcpu = process.reserve_vcpu().map_err(errno)?;
     let stack = threads::Stack::reserve().map_err(errno)?;

@@ -252,6 +252,14 @@ impl Rendezvous {
     }
 }
 
+/// What clone(2) says at a limit of the launcher's, such as that of descriptors.
+pub(crate) fn at_limit(error: io::Error) -> i32 {
+    match error.raw_os_error() {
+        Some(libc::EMFILE | libc::ENFILE) | None => libc::EAGAIN,
+        Some(errno) => errno,
+    }
+}
+
 /// Starts a guest thread in state `birth`; returns its thread id.
 ///
 /// `prepare` runs on the new host thread before the guest's first instruction, with its thread id,
@@ -264,7 +272,7 @@ pub(crate) fn start(
     birth: Birth,
     prepare: Box<dyn FnOnce(i32) -> Result<(), i32> + Send>,
 ) -> Result<i32, i32> {
-    let errno = |e: io::Error| e.raw_os_error().unwrap_or(libc::EAGAIN);
+    let errno = at_limit;
     let vcpu = process.reserve_vcpu().map_err(errno)?;
     let rendezvous = Arc::new(Rendezvous::default());
     let child = rendezvous.clone();

@@ -12,7 +12,7 @@ use crate::host::{descriptors, guest_memory};
 use crate::process::fork::{self, Child};
 use crate::process::sharing;
 use crate::process::state::Role;
-use crate::process::thread::{Birth, GuestThread};
+use crate::process::thread::{Birth, GuestThread, at_limit};
 
 /// linux/sched.h; of clone3(2) only.
 const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
@@ -128,7 +128,7 @@ fn fork_now(thread: &mut GuestThread, args: &CloneArgs) -> Result<u64, i32> {
         prepare: prepare_child,
         args: *args,
     };
-    let pid = fork::fork(thread, child).map_err(|e| e.raw_os_error().unwrap_or(libc::EAGAIN))?;
+    let pid = fork::fork(thread, child).map_err(at_limit)?;
     if has(args.flags, libc::CLONE_PARENT_SETTID) {
         // As in the kernel, a wrong address is the program's own business.
         let _ = guest_memory::write(args.parent_tid, &pid);

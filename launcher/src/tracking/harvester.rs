@@ -131,6 +131,7 @@ impl Tracker {
         let mask = host::set_mask(u64::MAX);
         let started = threads::spawn(Box::new(move || {
             threads::set_name(super::THREAD_NAME);
+            host::catch_own_faults_only();
             let mut clock = Ticks::new(process.config.interval);
             while !process.tracker.stop.wait_until(clock.next()) {
                 process.tracker.lock().next_epoch(process);

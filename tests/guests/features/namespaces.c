@@ -126,6 +126,24 @@ static void own_copies(void)
     goes_on();
 }
 
+static void in_a_vfork_child(void)
+{
+    ino_t before = namespace_of("user");
+    static volatile ino_t there;
+    pid_t child = vfork();
+    if (child == 0) {
+        if (unshare(CLONE_NEWUSER) != 0)
+            _exit(1);
+        there = namespace_of("user");
+        _exit(0);
+    }
+    int status;
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+    CHECK(there != before && namespace_of("user") == before);
+    CHECK(unshare(CLONE_NEWUSER) == 0 && namespace_of("user") != before);
+    goes_on();
+}
+
 static void *wait_for_ever(void *unused)
 {
     for (;;)
@@ -204,7 +222,7 @@ static void by_pidfd(void)
 int main(void)
 {
     void (*all[])(void) = {new_user,            many_at_once, user_and_ids, own_copies,
-                           with_another_thread, entered,      by_pidfd};
+                           with_another_thread, entered,      by_pidfd,     in_a_vfork_child};
     for (unsigned i = 0; i < sizeof all / sizeof all[0]; i++)
         printf("%u: %#x\n", i, status_of_child(all[i]));
     return 0;

@@ -168,6 +168,22 @@ static void threads_that_were_there_keep_their_own(void)
     CHECK(mode_of_second == 20 && answer_to_second == EXDEV);
 }
 
+static void a_vfork_child_keeps_its_filters_to_itself(void)
+{
+    CHECK(answer_call_with(NOBODYS_CALL, SECCOMP_RET_ERRNO | EXDEV, 0) == 0);
+    pid_t child = vfork();
+    if (child == 0) {
+        int inherited = syscall(NOBODYS_CALL) == -1 && errno == EXDEV;
+        int more = answer_call_with(NOBODYS_CALL + 1, SECCOMP_RET_ERRNO | EDOM, 0) == 0;
+        int asked = syscall(NOBODYS_CALL + 1) == -1 && errno == EDOM;
+        _exit(inherited && more && asked ? 8 : 1);
+    }
+    int status;
+    CHECK(waitpid(child, &status, 0) == child && status == 8 << 8);
+    CHECK_ERROR(syscall(NOBODYS_CALL), EXDEV);
+    CHECK_ERROR(syscall(NOBODYS_CALL + 1), ENOSYS);
+}
+
 int main(void)
 {
     void (*all[])(void) = {
@@ -181,6 +197,7 @@ int main(void)
         a_thread_with_another_filter_is_named,
         a_thread_with_another_filter_is_an_error,
         threads_that_were_there_keep_their_own,
+        a_vfork_child_keeps_its_filters_to_itself,
     };
     for (unsigned i = 0; i < sizeof all / sizeof all[0]; i++)
         printf("%u: %#x\n", i, status_of_child(all[i]));
