@@ -18,18 +18,36 @@ fn say_once(bit: u32, text: &str) {
 /// A process that shares its parent's memory and runs beside it: clone(2) with CLONE_VM, but neither
 /// CLONE_THREAD nor CLONE_VFORK.
 pub(super) fn shared_memory(call: &Call) -> Outcome {
-    let name = match call.nr as libc::c_long {
-        libc::SYS_clone3 => "clone3",
-        _ => "clone",
-    };
     say_once(
         0,
         &format!(
-            "{name}: a wrapped program cannot have a process that shares its memory and runs beside \
-             it (CLONE_VM without CLONE_THREAD); the call fails with ENOSYS. Run it without vmmload"
+            "{}: a wrapped program cannot have a process that shares its memory and runs beside \
+             it (CLONE_VM without CLONE_THREAD); the call fails with ENOSYS. Run it without vmmload",
+            name_of_clone(call)
         ),
     );
     Outcome::Return(errno(libc::ENOSYS))
+}
+
+/// A process that shares its parent's descriptors, but not its memory: the descriptors of its VM would
+/// be its parent's, too.
+pub(super) fn shared_descriptors(call: &Call) -> Outcome {
+    say_once(
+        20,
+        &format!(
+            "{}: a wrapped program cannot have a process that shares its open files (CLONE_FILES without \
+             CLONE_THREAD); the call fails with EINVAL. Run it without vmmload",
+            name_of_clone(call)
+        ),
+    );
+    Outcome::Return(errno(libc::EINVAL))
+}
+
+fn name_of_clone(call: &Call) -> &'static str {
+    match call.nr as libc::c_long {
+        libc::SYS_clone3 => "clone3",
+        _ => "clone",
+    }
 }
 
 /// A file under /proc/self that would describe the launcher's mappings.
