@@ -248,9 +248,15 @@ pub(crate) fn action(signal: i32) -> KernelAction {
     action
 }
 
-/// Leaves `signal` to the kernel's default.
-pub(crate) fn set_default(signal: i32) {
-    set_action(signal, &KernelAction::default());
+/// Leaves `signal` to the kernel's default. `flags`: SA_NOCLDSTOP and SA_NOCLDWAIT count even so.
+pub(crate) fn set_default(signal: i32, flags: u64) {
+    set_action(
+        signal,
+        &KernelAction {
+            flags,
+            ..Default::default()
+        },
+    );
 }
 
 /// Has the kernel ignore `signal`. `flags`: SA_NOCLDSTOP and SA_NOCLDWAIT count even so.
