@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use vmmload_tests::packages::{program, python};
+use vmmload_tests::scratch::Scratch;
 use vmmload_tests::{Outcome, Program};
 
 const LONG: Duration = Duration::from_secs(240);
@@ -20,9 +21,13 @@ fn node_runs_workers_compiled_loops_and_children() {
 
 #[test]
 fn a_java_machine_runs_threads_under_collection_and_catches_its_faults() {
-    let _ = program("/usr/bin/javac", "default-jdk-headless");
-    let command = Program::new("/usr/bin/java").args(["-XX:+UseG1GC", "-Xmx64m"]);
-    let command = command.arg(format!("{SCRIPTS}/Threads.java"));
+    let compiler = program("/usr/bin/javac", "default-jdk-headless");
+    let scratch = Scratch::new();
+    let compiled = Program::new(compiler).directory(scratch.path());
+    let compiled = compiled.args(["-d", ".", &format!("{SCRIPTS}/Threads.java")]);
+    compiled.limit(LONG).native().assert_success("javac");
+    let command = Program::new("/usr/bin/java").directory(scratch.path());
+    let command = command.args(["-XX:+UseG1GC", "-Xmx64m", "Threads"]);
     let outcome = command.limit(LONG).compare();
     assert_eq!(outcome.status.code(), Some(3), "{}", outcome.messages());
     assert!(outcome.text().ends_with("hook\n"), "{}", outcome.text());
