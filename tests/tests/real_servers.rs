@@ -9,7 +9,8 @@ use vmmload_tests::{Outcome, Program};
 
 const LONG: Duration = Duration::from_secs(240);
 
-/// Runs a script natively and inside, in an empty directory each. What it leaves running is killed with it.
+/// Runs a script natively and inside, in an empty directory each. Servers stay in its process group, so that
+/// they are killed with it if it takes too long.
 fn same(wrapper: &[&'static str], script: &str, prepare: impl Fn(&Scratch)) -> Outcome {
     let script = format!(
         "set -e; umask 022\n\
@@ -70,18 +71,18 @@ fn nginx_serves_reloads_and_ends_with_its_workers() {
         .map(|kind| format!("{kind}_temp_path temp_{kind}; "))
         .concat();
     let configuration = format!(
-        "daemon on; worker_processes 2; pid nginx.pid; error_log error.log;\n\
+        "daemon off; worker_processes 2; pid nginx.pid; error_log error.log;\n\
          events {{ worker_connections 64; }}\n\
          http {{ access_log off; {paths} server {{ listen 127.0.0.1:{port}; root html; }} }}\n"
     );
     let script = format!(
         r#"url=http://127.0.0.1:{port}; mkdir html; seq 20000 > html/long; echo short > html/short
-        nginx -e error.log -p $PWD -c nginx.conf; wait_for test -s nginx.pid; server=$(cat nginx.pid)
+        nginx -e error.log -p $PWD -c nginx.conf & server=$!; wait_for test -s nginx.pid; wait_for ab -n 1 $url/short
         fetch() {{ ab -q -n $1 -c 5 $url/$2 | grep -E '^(Complete|Failed|Non-2xx|Document Length|HTML)'; }}
         fetch 500 short; fetch 20 long; fetch 5 missing
         old=$(cat /proc/$server/task/$server/children)
         kill -HUP $server; for worker in $old; do wait_for test ! -e /proc/$worker; done; fetch 20 short
-        kill -QUIT $server; wait_for test ! -e /proc/$server; ls; grep -E 'alert|emerg|crit' error.log || true"#
+        kill -QUIT $server; wait $server; ls; grep -E 'alert|emerg|crit' error.log || true"#
     );
     let prepare = |scratch: &Scratch| {
         // Workers run as another user, who must get here.
@@ -99,14 +100,14 @@ fn postgresql_starts_a_cluster_and_passes_its_benchmark() {
     let script = r#"
         export PATH=/usr/lib/postgresql/15/bin:$PATH PGUSER=owner PGHOST=$PWD PGDATABASE=postgres; id -u
         initdb -D data -A trust -U owner --no-sync > init.log
-        pg_ctl -D data -w -t 120 -l log -o "-k $PWD -c listen_addresses= -c fsync=off" start > start.log
+        postgres -D data -k $PWD -c listen_addresses= -c fsync=off > log 2>&1 & server=$!; wait_for pg_isready
         pgbench -i -q > load.log 2>&1
         pgbench -c 2 -t 20 | grep -E 'actually|failed'
         psql -qAt -c 'select count(*), sum(abalance) = (select sum(delta) from pgbench_history) from pgbench_accounts'
         psql -qAt <<< 'set max_parallel_workers_per_gather=2; set parallel_setup_cost=0; set parallel_tuple_cost=0;
             set min_parallel_table_scan_size=0; select sum(aid), count(distinct bid) from pgbench_accounts'
         psql -qAt -c 'select 1/0' || echo "psql: $?"
-        pg_ctl -D data -w stop -m fast > stop.log; grep -c 'shut down' log"#;
+        pg_ctl -D data -w -t 120 stop -m fast > stop.log; wait $server; grep -c 'shut down' log"#;
     let text = same(&unprivileged, script, |_| {}).text();
     assert!(text.contains("actually processed: 40/40"), "{text}");
 }
