@@ -245,3 +245,19 @@ fn programs_run_in_namespaces_that_were_there_before() {
         command.within(words.iter().copied()).compare_success();
     }
 }
+
+#[test]
+fn unshare_makes_namespaces_for_the_programs_it_starts() {
+    let _ = program("/usr/bin/ps", "procps");
+    let script = r#"
+        unshare -Ur id; unshare -Urp id -u; unshare -Urn ls /sys/class/net
+        unshare -Upf --mount-proc sh -c 'echo $$; ps ax -o pid= | wc -l'
+        unshare -Ur --mount sh -c 'mount -t tmpfs none /mnt && ls /mnt | wc -l'
+        unshare -Uru sh -c 'hostname elsewhere; hostname'
+        unshare -Urpf --kill-child --mount-proc sh -c 'readlink /proc/self/exe; cat /proc/1/comm'
+        unshare -Urpf sh -c '(sleep 0.2; echo late) & echo $$; wait'
+        unshare -Urm sh -c 'nsenter -t $$ -m echo entered'
+        unshare -Urmpf --mount-proc sh -c 'unshare -Urpf --mount-proc sh -c "ps ax -o comm="'"#;
+    let text = same(script).text();
+    assert!(text.contains("elsewhere"), "{text}");
+}
