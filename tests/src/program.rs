@@ -23,6 +23,7 @@ pub struct Program {
     limit: Duration,
     options: Vec<OsString>,
     arrangements: Vec<OsString>,
+    surroundings: Vec<OsString>,
 }
 
 #[derive(Debug, Clone)]
@@ -44,6 +45,7 @@ impl Program {
             limit: Duration::from_secs(60),
             options: Vec::new(),
             arrangements: Vec::new(),
+            surroundings: Vec::new(),
         }
     }
 
@@ -112,6 +114,14 @@ impl Program {
         self
     }
 
+    /// Runs the command, or vmmload with the command, by these words: another program that prepares what
+    /// both are to meet, such as unshare(1).
+    #[must_use]
+    pub fn within<A: Into<OsString>>(mut self, words: impl IntoIterator<Item = A>) -> Self {
+        self.surroundings.extend(words.into_iter().map(Into::into));
+        self
+    }
+
     /// The command to run natively.
     #[must_use]
     pub fn native_command(&self) -> Command {
@@ -128,7 +138,7 @@ impl Program {
     }
 
     fn command(&self, wrapper: &[OsString]) -> Command {
-        let mut words: Vec<OsString> = Vec::new();
+        let mut words: Vec<OsString> = self.surroundings.clone();
         if !self.arrangements.is_empty() {
             words.push(
                 Guest::new("environment/arrange")

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use vmmload_tests::packages::{bash, c_compiler, program, python};
 use vmmload_tests::scratch::Scratch;
-use vmmload_tests::{Outcome, Program};
+use vmmload_tests::{Outcome, Program, machine};
 
 /// Hundreds of processes, each with a VM of its own.
 const LONG: Duration = Duration::from_secs(240);
@@ -206,4 +206,58 @@ fn programs_that_arrange_a_process_for_another_do_the_same() {
         run chroot / /bin/echo root; run xargs -a /dev/null echo nothing; run sh -c 'ulimit -t 7; ulimit -t'"#;
     let text = same(script).text();
     assert!(text.contains("survived"), "{text}");
+}
+
+/// Two children, each the first process of a pid namespace, that run at the same time.
+const NAMESPACES: &str = r#"
+my @children;
+for (1, 2) {
+    my $pid = syscall(56, 0x30000000 | 17, 0, 0, 0, 0);
+    if (!$pid) { exec "/bin/sh", "-c", "sleep 1; exit \$((\$\$ + 40))" or die }
+    push @children, $pid;
+}
+if (@ARGV) { for (@children) { for my $i (1 .. 600) {
+    last if -e "/dev/shm/vmmload-$_"; select undef, undef, undef, 0.01; die if $i == 600 } } }
+for (@children) { print waitpid($_, 0) == $_ ? "waited" : "lost", " ", $? >> 8, "\n" }
+"#;
+
+#[test]
+fn children_in_pid_namespaces_run_and_publish_under_the_ids_that_others_know() {
+    let perl = Program::new(program("/usr/bin/perl", "perl")).args(["-e", NAMESPACES]);
+    let outcome = perl.compare_success();
+    assert_eq!(outcome.text(), "waited 41\nwaited 41\n");
+    if machine::can_run_inside() {
+        let inside = perl.arg("segments").inside();
+        inside.assert_success("finding the children's segments");
+    }
+}
+
+#[test]
+fn programs_run_in_namespaces_that_were_there_before() {
+    let script = "id -u; tr -s ' ' < /proc/self/uid_map; sh -c 'id -gn; exit 3'; echo $?";
+    let within: &[&[&str]] = &[
+        &["unshare", "-Ur"],
+        &["unshare", "-Urpf", "--mount-proc", "--kill-child"],
+        &["unshare", "-Urmn"],
+    ];
+    for words in within {
+        let command = Program::new("/bin/sh").args(["-c", script]);
+        command.within(words.iter().copied()).compare_success();
+    }
+}
+
+#[test]
+fn unshare_makes_namespaces_for_the_programs_it_starts() {
+    let _ = program("/usr/bin/ps", "procps");
+    let script = r#"
+        unshare -Ur id; unshare -Urp id -u; unshare -Urn ls /sys/class/net
+        unshare -Upf --mount-proc sh -c 'echo $$; ps ax -o pid= | wc -l'
+        unshare -Ur --mount sh -c 'mount -t tmpfs none /mnt && ls /mnt | wc -l'
+        unshare -Uru sh -c 'hostname elsewhere; hostname'
+        unshare -Urpf --kill-child --mount-proc sh -c 'readlink /proc/self/exe; cat /proc/1/comm'
+        unshare -Urpf sh -c '(sleep 0.2; echo late) & echo $$; wait'
+        unshare -Urm sh -c 'nsenter -t $$ -m echo entered'
+        unshare -Urmpf --mount-proc sh -c 'unshare -Urpf --mount-proc sh -c "ps ax -o comm="'"#;
+    let text = same(script).text();
+    assert!(text.contains("elsewhere"), "{text}");
 }
