@@ -155,10 +155,14 @@ pub(crate) struct ThreadSignals {
 
 impl ThreadSignals {
     /// A thread with `mask` and no alternate stack.
-    pub(crate) fn new(mask: u64) -> Self {
+    pub(crate) fn new(mask: u64, is_leader: bool) -> Self {
         Self {
             mask,
-            alt_stack: AltStack::default(),
+            alt_stack: if is_leader {
+                AltStack::NEVER_SET
+            } else {
+                AltStack::default()
+            },
             waited_with: None,
         }
     }
