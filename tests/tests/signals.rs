@@ -23,6 +23,7 @@ guest_tests! {
     queued_signals_keep_their_values_and_order: "signals/queued";
     posix_timers_notify_in_every_way: "signals/posix_timers";
     no_wake_up_is_lost_between_check_and_wait: "signals/wakeups";
+    fatal_signals_end_waits_that_no_handler_interrupts: "signals/killable";
     deaths_by_signals_are_told_to_the_parent: "signals/core_dumps";
 }
 

@@ -10,6 +10,7 @@ pub(crate) mod image;
 pub(crate) mod lifecycle;
 pub(crate) mod mappings;
 pub(crate) mod memory;
+pub(crate) mod overdue;
 pub(crate) mod resident;
 pub(crate) mod script;
 pub(crate) mod seccomp;

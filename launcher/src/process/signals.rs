@@ -106,6 +106,13 @@ impl Dispositions {
             .fold(0, |set, signal| set | bit(signal))
     }
 
+    /// The set of signals that end the process.
+    pub(crate) fn fatal(&self) -> u64 {
+        (1..=SIGNALS)
+            .filter(|&s| default_of(s) == Default::Terminate && self.get(s).handler == SIG_DFL)
+            .fold(0, |set, signal| set | bit(signal))
+    }
+
     /// The action for `signal`, 1 to 64.
     pub(crate) fn get(&self, signal: i32) -> KernelAction {
         self.actions.lock().unwrap_or_else(PoisonError::into_inner)[signal as usize - 1]
