@@ -15,6 +15,16 @@ guest_tests! {
     interrupted_computation_never_notices_the_handler: "signals/handler_state";
     handler_flags_and_masks_do_what_they_say: "signals/flags";
     handlers_can_be_left_by_a_jump: "signals/jumps";
+    exceptions_are_described_as_natively: "signals/exceptions";
+    single_steps_end_behind_each_instruction: "signals/single_step";
+    handlers_can_change_registers_vectors_flags_and_mask: "signals/context";
+    each_waiting_call_restarts_or_fails_as_natively: "signals/interrupted";
+    waiting_calls_survive_a_stop_as_natively: "signals/stopped";
+    queued_signals_keep_their_values_and_order: "signals/queued";
+    posix_timers_notify_in_every_way: "signals/posix_timers";
+    no_wake_up_is_lost_between_check_and_wait: "signals/wakeups";
+    fatal_signals_end_waits_that_no_handler_interrupts: "signals/killable";
+    deaths_by_signals_are_told_to_the_parent: "signals/core_dumps";
 }
 
 /// Every signal whose default action ends the process.

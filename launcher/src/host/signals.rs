@@ -301,6 +301,19 @@ pub(crate) fn set_mask(mask: u64) -> u64 {
     old
 }
 
+/// The signals that wait for the calling thread or for any thread of the process.
+pub(crate) fn pending() -> u64 {
+    let mut set = 0u64;
+    // SAFETY: `set` is writable for the call, for as many bytes as are said.
+    unsafe {
+        relay::raw(
+            libc::SYS_rt_sigpending,
+            [&raw mut set as u64, 8, 0, 0, 0, 0],
+        )
+    };
+    set
+}
+
 /// Sends a signal to the calling thread.
 pub(crate) fn raise(signal: i32) {
     // SAFETY: none of these touches memory.

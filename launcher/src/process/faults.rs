@@ -1,17 +1,27 @@
 //! Exceptions in the guest: pages to fill in, or a signal as arch/x86/kernel/traps.c raises it.
 
-use super::lifecycle;
 use super::memory::{Care, Denied};
 use super::seccomp::Verdict;
 use super::signals::SI_KERNEL;
 use super::thread::GuestThread;
+use super::{lifecycle, resident};
+use crate::guest::layout::USER_END;
 use crate::host::guest_memory;
 use crate::host::relay::Call;
 use crate::host::signals::SigInfo;
 use crate::kvm::vcpu::Trap;
 use crate::syscalls::{seccomp, unsupported};
 
+const VECTOR_UNDEFINED: u64 = 6;
+const VECTOR_PROTECTION: u64 = 13;
 const VECTOR_PAGE_FAULT: u64 = 14;
+/// An error code that names an entry of the table of interrupts.
+const ERROR_IN_IDT: u64 = 2;
+/// The opcode of a software interrupt, and the number that is 32-bit Linux's system call.
+const INT: u8 = 0xcd;
+const OLD_SYSTEM_CALL: u8 = 0x80;
+/// A page fault's error code: not for lack of a page.
+const ERROR_PRESENT: u64 = 1;
 
 /// The page of legacy calls that Linux emulates on x86-64, and where its three calls begin.
 const VSYSCALL: u64 = 0xffff_ffff_ff60_0000;
@@ -27,6 +37,7 @@ const SEGV_ACCERR: i32 = 2;
 const BUS_ADRALN: i32 = 1;
 const BUS_ADRERR: i32 = 2;
 const BUS_MCEERR_AR: i32 = 4;
+const TRAP_BRKPT: i32 = 1;
 const TRAP_TRACE: i32 = 2;
 const ILL_ILLOPN: i32 = 2;
 const FPE_INTDIV: i32 = 1;
@@ -42,15 +53,13 @@ pub(crate) fn handle(thread: &mut GuestThread, trap: Trap) {
         return page_fault(thread, trap);
     }
     let rip = thread.vcpu.regs().rip;
+    let trap = match trap.vector {
+        VECTOR_UNDEFINED | VECTOR_PROTECTION => as_without_gate(trap, rip),
+        _ => trap,
+    };
     let (signal, code, addr) = match trap.vector {
-        // Not every KVM gives #GP for a software interrupt without a gate.
-        6 | 13 if is_software_interrupt(rip) => {
-            if is_old_system_call(rip) {
-                unsupported::old_system_call();
-            }
-            (libc::SIGSEGV, SI_KERNEL, 0)
-        }
         0 => (libc::SIGFPE, FPE_INTDIV, rip),
+        1 if is_behind_icebp(rip) => (libc::SIGTRAP, TRAP_BRKPT, rip),
         1 => (libc::SIGTRAP, TRAP_TRACE, rip),
         3 => (libc::SIGTRAP, SI_KERNEL, 0),
         6 => (libc::SIGILL, ILL_ILLOPN, rip),
@@ -67,14 +76,24 @@ pub(crate) fn handle(thread: &mut GuestThread, trap: Trap) {
     );
 }
 
-/// Whether the instruction at `rip` is `int n`.
-fn is_software_interrupt(rip: u64) -> bool {
-    guest_memory::read::<u8>(rip) == Ok(0xcd)
+/// A software interrupt without a gate is #GP, which not every KVM gives; any other exception is `trap`.
+fn as_without_gate(trap: Trap, rip: u64) -> Trap {
+    let Ok([INT, gate]) = guest_memory::read::<[u8; 2]>(rip) else {
+        return trap;
+    };
+    if gate == OLD_SYSTEM_CALL {
+        unsupported::old_system_call();
+    }
+    Trap {
+        vector: VECTOR_PROTECTION,
+        error: u64::from(gate) << 3 | ERROR_IN_IDT,
+        ..trap
+    }
 }
 
-/// Whether it is `int 0x80`.
-fn is_old_system_call(rip: u64) -> bool {
-    guest_memory::read(rip) == Ok([0xcdu8, 0x80])
+/// Whether the instruction before `rip` is the one-byte breakpoint INT1, and no step came to an end.
+fn is_behind_icebp(rip: u64) -> bool {
+    guest_memory::read::<u8>(rip.wrapping_sub(1)) == Ok(0xf1)
 }
 
 fn page_fault(thread: &mut GuestThread, trap: Trap) {
@@ -96,8 +115,14 @@ fn page_fault(thread: &mut GuestThread, trap: Trap) {
             lifecycle::internal_error(thread.process, &what)
         }
     };
-    // As the kernel: an address that it does not tell the program is no less a fault.
-    let fault = (trap.vector, trap.error, trap.cr2);
+    let error = match denied {
+        // As the kernel: whether there is a page beyond the program's addresses is not told.
+        _ if trap.cr2 >= USER_END => trap.error | ERROR_PRESENT,
+        // The guest was given an entry before the program had touched the page.
+        Denied::Rights if !resident::is_there(trap.cr2) => trap.error & !ERROR_PRESENT,
+        _ => trap.error,
+    };
+    let fault = (trap.vector, error, trap.cr2);
     thread.force_signal(&SigInfo::fault(signal, code, trap.cr2), fault);
 }
 

@@ -65,6 +65,14 @@ impl Default for AltStack {
 }
 
 impl AltStack {
+    /// What a program starts with: handlers see no SS_DISABLE in their context, unlike in other threads.
+    pub(crate) const NEVER_SET: Self = Self {
+        base: 0,
+        flags: 0,
+        padding: 0,
+        size: 0,
+    };
+
     fn contains(&self, sp: u64) -> bool {
         self.flags & SS_AUTODISARM == 0 && sp > self.base && sp - self.base <= self.size
     }

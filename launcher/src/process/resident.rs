@@ -12,6 +12,14 @@ use crate::host::relay;
 /// Pages looked at in one go: what one leaf table maps.
 const PAGES: usize = (LEAF_SPAN / PAGE) as usize;
 
+/// Whether there is a page at `addr`, in the host's table or in the cache of the file.
+pub(super) fn is_there(addr: u64) -> bool {
+    let mut resident = 0u8;
+    let args = [addr & !(PAGE - 1), PAGE, &raw mut resident as u64, 0, 0, 0];
+    // SAFETY: mincore writes one byte for the one page, and `resident` is one.
+    unsafe { relay::raw(libc::SYS_mincore, args) != 0 || resident & 1 != 0 }
+}
+
 /// Maps what is in the page cache of the program's file mapping at `range`, at most one leaf
 /// table's span. Never reads from the file, never writes to memory.
 pub(super) fn map(range: &Range<u64>) {

@@ -112,6 +112,13 @@ impl Dispositions {
             .fold(0, |set, signal| set | bit(signal))
     }
 
+    /// The set of signals that end the process.
+    pub(crate) fn fatal(&self) -> u64 {
+        (1..=SIGNALS)
+            .filter(|&s| default_of(s) == Default::Terminate && self.get(s).handler == SIG_DFL)
+            .fold(0, |set, signal| set | bit(signal))
+    }
+
     /// The action for `signal`, 1 to 64.
     pub(crate) fn get(&self, signal: i32) -> KernelAction {
         self.actions.lock().unwrap_or_else(PoisonError::into_inner)[signal as usize - 1]
@@ -166,10 +173,14 @@ pub(crate) struct ThreadSignals {
 
 impl ThreadSignals {
     /// A thread with `mask` and no alternate stack.
-    pub(crate) fn new(mask: u64) -> Self {
+    pub(crate) fn new(mask: u64, is_leader: bool) -> Self {
         Self {
             mask,
-            alt_stack: AltStack::default(),
+            alt_stack: if is_leader {
+                AltStack::NEVER_SET
+            } else {
+                AltStack::default()
+            },
             waited_with: None,
         }
     }

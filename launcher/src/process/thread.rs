@@ -86,7 +86,7 @@ impl GuestThread {
             process,
             vcpu,
             stats,
-            signals: ThreadSignals::new(birth.mask),
+            signals: ThreadSignals::new(birth.mask, is_leader),
             pending,
             seccomp: birth.seccomp.clone(),
             is_leader,

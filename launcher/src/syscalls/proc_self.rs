@@ -185,7 +185,7 @@ pub(super) fn is_launchers(pid: u32, fd: u64) -> bool {
         && link.is_ok_and(|link| {
             let name = link.as_os_str().as_encoded_bytes();
             name.starts_with(b"anon_inode:kvm-")
-                || name == b"/dev/kvm"
+                || [&b"/dev/kvm"[..], b"/dev/shm", b"/proc"].contains(&name)
                 || std::fs::read_link("/proc/self/exe").is_ok_and(|launcher| launcher == link)
         })
 }

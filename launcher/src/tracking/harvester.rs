@@ -16,6 +16,7 @@ use crate::host::clock::Notice;
 use crate::host::{clock, descriptors, messages, origin, signals as host, threads};
 use crate::kvm::dirty_ring::DirtyRing;
 use crate::process::mappings::Mapping;
+use crate::process::overdue::Overdue;
 use crate::process::stack;
 use crate::process::state::{Process, VcpuStats};
 
@@ -133,8 +134,10 @@ impl Tracker {
             threads::set_name(super::THREAD_NAME);
             host::catch_own_faults_only();
             let mut clock = Ticks::new(process.config.interval);
+            let mut overdue = Overdue::default();
             while !process.tracker.stop.wait_until(clock.next()) {
                 process.tracker.lock().next_epoch(process);
+                overdue.check(process);
             }
         }));
         host::set_mask(mask);

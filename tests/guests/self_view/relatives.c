@@ -67,30 +67,31 @@ static void look(const char *who, int pid)
 
 int main(void)
 {
-    int go[2];
+    int go[2], feed[2], ready[2];
     char byte;
-    CHECK(pipe(go) == 0);
+    CHECK(pipe(go) == 0 && pipe(feed) == 0 && pipe(ready) == 0);
     look("itself", getpid());
     pid_t child = fork();
     CHECK(child >= 0);
     if (child == 0) {
         look("parent", getppid());
-        CHECK(close(go[1]) == 0 && read(go[0], &byte, 1) == 0);
+        CHECK(write(ready[1], "r", 1) == 1 && close(go[1]) == 0 && read(go[0], &byte, 1) == 0);
         _exit(0);
     }
+    CHECK(read(ready[0], &byte, 1) == 1);
     pid_t other = fork();
     CHECK(other >= 0);
     if (other == 0) {
+        CHECK(dup2(feed[0], 0) == 0 && dup2(ready[1], 1) == 1);
+        close(feed[1]);
         close(go[1]);
-        dup2(go[0], 0);
         execlp("cat", "cat", NULL);
         _exit(1);
     }
-    CHECK(close(go[0]) == 0);
-    usleep(700000); /* until the children have started and said what they have mapped */
+    CHECK(close(go[0]) == 0 && write(feed[1], "f", 1) == 1 && read(ready[0], &byte, 1) == 1 && byte == 'f');
     look("child", child);
     look("child with another program", other);
     list(child, "fd");
-    CHECK(close(go[1]) == 0 && wait(NULL) > 0 && wait(NULL) > 0);
+    CHECK(close(go[1]) == 0 && close(feed[1]) == 0 && wait(NULL) > 0 && wait(NULL) > 0);
     puts("ok");
 }
