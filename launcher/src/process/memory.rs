@@ -358,7 +358,7 @@ impl Memory {
         }
         match reserve(&(addr..addr + PAGE)) {
             Ok(()) => {
-                self.release([addr..addr + PAGE]);
+                self.release(std::iter::once(addr..addr + PAGE));
                 false
             }
             Err(e) => e.raw_os_error() == Some(libc::EEXIST),
