@@ -67,6 +67,10 @@ const KNOWN: &[(&str, &str)] = &[
         "usersyscall",
         "PR_SET_SYSCALL_USER_DISPATCH would dispatch the launcher's calls, so there is none inside",
     ),
+    (
+        "vm-segv",
+        "waits for a child that it traces, and tracing is refused inside",
+    ),
 ];
 
 /// Why a stressor does not pass inside, as far as that is known.
