@@ -18,6 +18,7 @@ pub mod packages;
 mod program;
 pub mod scratch;
 mod session;
+pub mod stressors;
 pub mod watched;
 
 pub use binary::{preload_library, vmmload};

@@ -1,5 +1,6 @@
 //! A command that can run natively or inside vmmload, with everything else equal.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -387,6 +388,58 @@ pub(crate) fn kill_group(pid: u32) {
     // SAFETY: kill touches no memory; the group was created by this harness for this child alone, and
     // the child is not yet waited for, so its number cannot have been given away.
     unsafe { libc::kill(-group, libc::SIGKILL) };
+}
+
+/// Kills every process of the session whose leader this harness started, and removes the segments of those
+/// that were killed.
+pub(crate) fn kill_session(leader: u32) {
+    let members = || {
+        let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        processes.filter_map(|process| {
+            let pid: libc::pid_t = process.file_name().to_str()?.parse().ok()?;
+            let stat = std::fs::read_to_string(process.path().join("stat")).ok()?;
+            let mut fields = stat.rsplit(") ").next()?.split(' ');
+            let (state, session) = (fields.next()?, fields.nth(2)?);
+            (state != "Z" && session.parse() == Ok(leader)).then_some(pid)
+        })
+    };
+    let deadline = Instant::now() + Duration::from_secs(5);
+    loop {
+        let killed: Vec<libc::pid_t> = members().collect();
+        for pid in &killed {
+            // SAFETY: kill touches no memory; the process was in the session of this harness's child a
+            // moment ago, and numbers are not given away again that soon.
+            unsafe { libc::kill(*pid, libc::SIGKILL) };
+        }
+        // A segment of a process that is still dying is met again in the next round.
+        for pid in &killed {
+            let _ = std::fs::remove_file(format!("/dev/shm/vmmload-{pid}"));
+        }
+        if killed.is_empty() || Instant::now() >= deadline {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// The names of all segments, dead ones included.
+pub(crate) fn segments() -> BTreeSet<OsString> {
+    let files = std::fs::read_dir("/dev/shm")
+        .into_iter()
+        .flatten()
+        .flatten();
+    files.map(|file| file.file_name()).collect()
+}
+
+/// Removes the segments that were not there `before` and whose process is gone: of those that a program
+/// has killed itself.
+pub(crate) fn remove_dead_segments(before: &BTreeSet<OsString>) {
+    for name in segments().difference(before) {
+        let pid = name.to_str().and_then(|name| name.strip_prefix("vmmload-"));
+        if pid.is_some_and(|pid| !std::path::Path::new("/proc").join(pid).exists()) {
+            let _ = std::fs::remove_file(std::path::Path::new("/dev/shm").join(name));
+        }
+    }
 }
 
 /// A process that died of SIGKILL cannot remove its segment: the harness does, so that thousands of test
