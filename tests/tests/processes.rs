@@ -16,6 +16,45 @@ guest_tests! {
     clone_flags_do_what_they_say_for_processes: "processes/clone_processes";
     children_that_share_their_parents_memory_do: "processes/sharing";
     children_of_a_static_program_that_share_its_memory_do: "processes/sharing" Static;
+    clone_shares_and_tells_what_it_is_asked_to: "processes/clone_sharing";
+    waiting_tells_what_each_option_asks_for: "processes/waits";
+    orphans_groups_and_sessions_are_told_what_the_kernel_tells: "processes/orphans";
+    terminal_stops_interrupts_and_hangs_up_its_session: "processes/terminal_control";
+    descriptors_of_processes_tell_and_signal: "processes/pidfds";
+    namespaces_hold_what_is_cloned_into_them: "processes/namespaces";
+    times_of_children_are_told_to_who_waited: "processes/accounting";
+}
+
+#[test]
+fn process_that_would_share_open_files_is_refused_by_name() {
+    let program = Guest::new("processes/clone_sharing").program();
+    let program = program.arg("descriptors");
+    assert_eq!(program.native().text(), "shared\n");
+    if !machine::can_run_inside() {
+        return;
+    }
+    let inside = program.inside();
+    inside.assert_success("the guest goes on");
+    assert_eq!(inside.text(), "Invalid argument\n");
+    let said = String::from_utf8_lossy(&inside.stderr);
+    assert!(said.contains("CLONE_FILES without CLONE_THREAD"), "{said}");
+}
+
+#[test]
+fn shell_tools_arrange_process_trees_as_natively() {
+    let bash = program("/bin/bash", "bash");
+    let script = "(exec setsid sh -c 'read -r _ _ _ _ _ session _ < /proc/$$/stat; test $session = $$'); echo $?\n\
+                  timeout -s INT 0.3 sleep 20; echo $?\n\
+                  nohup sh -c 'kill -HUP $$; echo still there' 2>/dev/null\n\
+                  (sleep 0.1; exit 3) & (sleep 2; exit 4) & wait -n; echo $?; wait -n; echo $?; wait -n; echo $?\n\
+                  trap 'echo child' CHLD; (exit 2); true; trap - CHLD\n\
+                  sh -c 'sleep 30 & echo $! > pid; exit 6'; echo $?; kill $(cat pid) && echo killed\n\
+                  set -m; sh -c 'kill -STOP $$; exit 7' & wait $!; echo $?; jobs | sed 's/  */ /g'; kill -CONT %1; wait %1; echo $?";
+    let scratch = Scratch::new();
+    let command = Program::new(bash)
+        .args(["-c", script])
+        .directory(scratch.path());
+    command.limit(Duration::from_secs(120)).compare();
 }
 
 #[test]

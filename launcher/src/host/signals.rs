@@ -121,7 +121,7 @@ extern "C" fn catch(signal: i32, info: *mut SigInfo, context: *mut libc::ucontex
         let rip = gregs[libc::REG_RIP as usize] as u64;
         if is_own_fault(signal, code, rip) {
             report_own_fault(signal, rip, &(*info).0);
-            set_default(signal);
+            set_default(signal, 0);
             return;
         }
         let Some(pending) = CURRENT.get().as_ref() else {
@@ -216,9 +216,15 @@ pub(crate) fn action(signal: i32) -> KernelAction {
     action
 }
 
-/// Leaves `signal` to the kernel's default.
-pub(crate) fn set_default(signal: i32) {
-    set_action(signal, &KernelAction::default());
+/// Leaves `signal` to the kernel's default. `flags`: SA_NOCLDSTOP and SA_NOCLDWAIT count even so.
+pub(crate) fn set_default(signal: i32, flags: u64) {
+    set_action(
+        signal,
+        &KernelAction {
+            flags,
+            ..Default::default()
+        },
+    );
 }
 
 /// Has the kernel ignore `signal`. `flags`: SA_NOCLDSTOP and SA_NOCLDWAIT count even so.

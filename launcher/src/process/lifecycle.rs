@@ -1,5 +1,7 @@
 //! How the process ends. Whatever the way, the last epoch is published first.
 
+use std::arch::asm;
+
 use vmmload_consumer::End;
 
 use super::state::{Process, Role};
@@ -23,11 +25,28 @@ pub(crate) fn exit_process(process: &Process, status: i32) -> ! {
 pub(crate) fn die_by_signal(process: &Process, signal: i32) -> ! {
     host::set_mask(u64::MAX);
     finish(process, End::Signaled(signal as u8));
-    host::set_default(signal);
+    host::set_default(signal, 0);
     host::raise(signal);
     host::set_mask(!super::signals::bit(signal));
-    // Only an ancestor of all processes survives that.
+    // Only the first process of a namespace survives that, and only faults of its own end it.
+    fault(signal);
     exit_now(128 + signal)
+}
+
+/// Has the processor raise a fault whose signal this is, if there is one.
+fn fault(signal: i32) {
+    // SAFETY: each of these instructions faults, and the signal, left to its default, ends the process.
+    unsafe {
+        match signal {
+            libc::SIGSEGV => asm!("hlt"),
+            libc::SIGILL => asm!("ud2"),
+            libc::SIGTRAP => asm!("int3"),
+            libc::SIGFPE => {
+                asm!("div {zero}", zero = in(reg) 0u64, inout("rax") 1u64 => _, inout("rdx") 0u64 => _)
+            }
+            _ => {}
+        }
+    }
 }
 
 /// Ends the process because vmmload itself cannot go on.

@@ -74,6 +74,12 @@ impl Dispositions {
     /// A copy for a forked child, whose host handlers the kernel has copied too.
     pub(crate) fn copied(&self) -> Self {
         let actions = *self.actions.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those of the first process of a namespace are not those of the others: see `mirror`.
+        if std::process::id() == 1 || std::os::unix::process::parent_id() == 1 {
+            for signal in (1..=SIGNALS).filter(|&signal| bit(signal) & UNBLOCKABLE == 0) {
+                mirror(signal, &actions[signal as usize - 1]);
+            }
+        }
         Self {
             actions: Mutex::new(actions),
         }
@@ -126,16 +132,21 @@ impl Dispositions {
 pub(crate) fn forget_handlers() {
     for signal in 1..=SIGNALS {
         if !matches!(host::action(signal).handler, SIG_DFL | SIG_IGN) {
-            host::set_default(signal);
+            host::set_default(signal, 0);
         }
     }
 }
 
 fn mirror(signal: i32, action: &KernelAction) {
     let flags = action.flags & CHILD_FLAGS;
+    // The kernel keeps the first process of a namespace from signals that it does not handle, so they
+    // must not be caught.
+    let first = std::process::id() == 1;
     match action.handler {
         SIG_IGN => host::set_ignored(signal, flags),
-        SIG_DFL if default_of(signal) != Default::Terminate => host::set_default(signal),
+        SIG_DFL if first || default_of(signal) != Default::Terminate => {
+            host::set_default(signal, flags)
+        }
         _ => host::set_caught(signal, flags),
     }
 }

@@ -50,6 +50,9 @@ fn with_flags(flags: u64) -> CloneArgs {
 
 /// A new process, with `args.stack` the initial stack pointer.
 pub(super) fn create(thread: &mut GuestThread, call: &Call, args: &CloneArgs) -> Outcome {
+    if has(args.flags, libc::CLONE_SIGHAND) && !has(args.flags, libc::CLONE_VM) {
+        return Outcome::Return(errno(libc::EINVAL));
+    }
     let waits = has(args.flags, libc::CLONE_VFORK);
     if has(args.flags, libc::CLONE_VM) && !waits && thread.process.role == Role::Sharer {
         return unsupported::shares_memory(call);
@@ -59,6 +62,13 @@ pub(super) fn create(thread: &mut GuestThread, call: &Call, args: &CloneArgs) ->
     }
     if has(args.flags, libc::CLONE_SETTLS) && args.tls >= USER_END {
         return Outcome::Return(errno(libc::EPERM));
+    }
+    // Where the memory is shared, the kernel sees the flag itself.
+    if has(args.flags, libc::CLONE_PIDFD)
+        && !has(args.flags, libc::CLONE_VM)
+        && let Err(e) = check_pidfd(args)
+    {
+        return Outcome::Return(errno(e));
     }
     host::set_mask(u64::MAX);
     // As in the kernel: a signal that came first is the parent's, and the call is made again.
@@ -169,9 +179,20 @@ fn prepare_child(args: &CloneArgs) {
     let _ = own_call(libc::SYS_set_robust_list, [0, 24, 0, 0, 0, 0]);
 }
 
+/// What can be seen before there is a child.
+fn check_pidfd(args: &CloneArgs) -> Result<(), i32> {
+    if has(args.flags, libc::CLONE_PARENT_SETTID) && args.pidfd == args.parent_tid {
+        return Err(libc::EINVAL);
+    }
+    let fd = open_pidfd(std::process::id() as i32)?;
+    own_call(libc::SYS_close, [fd, 0, 0, 0, 0, 0]).map(drop)
+}
+
+fn open_pidfd(pid: i32) -> Result<u64, i32> {
+    descriptors::with_true_limit(|| own_call(libc::SYS_pidfd_open, [pid as u64, 0, 0, 0, 0, 0]))
+}
+
 fn give_pidfd(pid: i32, address: u64) -> Result<(), i32> {
-    let fd = descriptors::with_true_limit(|| {
-        own_call(libc::SYS_pidfd_open, [pid as u64, 0, 0, 0, 0, 0])
-    })?;
+    let fd = open_pidfd(pid)?;
     guest_memory::write(address, &(fd as i32)).map_err(|_| libc::EFAULT)
 }

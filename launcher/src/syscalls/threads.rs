@@ -24,14 +24,15 @@ pub(super) fn has(flags: u64, flag: i32) -> bool {
 /// clone(2).
 pub(super) fn clone(thread: &mut GuestThread, call: &Call) -> Outcome {
     let [flags, stack, parent_tid, child_tid, tls, _] = call.args;
+    if has(flags, libc::CLONE_PIDFD) && has(flags, libc::CLONE_DETACHED) {
+        return Outcome::Return(errno(libc::EINVAL));
+    }
+    // Neither has a meaning of its own here, but is no error either, as it is to clone3(2): a flag of
+    // old, and the signal of who tells its end as its maker does.
+    let told_as_maker = has(flags, libc::CLONE_THREAD) || has(flags, libc::CLONE_PARENT);
     let args = CloneArgs {
-        flags: flags & !0xff,
-        // Of no meaning to a thread, but no error either.
-        exit_signal: if has(flags, libc::CLONE_THREAD) {
-            0
-        } else {
-            flags & 0xff
-        },
+        flags: flags & !0xff & !(libc::CLONE_DETACHED as u64),
+        exit_signal: if told_as_maker { 0 } else { flags & 0xff },
         stack,
         parent_tid,
         // clone(2) returns a pidfd where it would store the parent's copy of the id.
