@@ -25,19 +25,36 @@ pub(super) fn in_another_process(vcpu: RawFd) {
     let mut stack = vec![0u128; STACK_WORDS];
     // No signal of the program's is for that process.
     let mask = signals::set_mask(u64::MAX);
-    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_FILES | libc::CLONE_FS;
+    let shared = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_FILES | libc::CLONE_FS;
+    if has_children() {
+        // It counts among them, in getrusage(2).
+        run_in_child(vcpu, shared, &mut stack);
+    } else {
+        signals::with_forgotten_children(|| run_in_child(vcpu, shared | libc::SIGCHLD, &mut stack));
+    }
+    signals::set_mask(mask);
+}
+
+/// Whether an earlier image of this process has left it children.
+fn has_children() -> bool {
+    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
+    let args = [libc::P_ALL as u64, 0, 0, options as u64, 0, 0];
+    // SAFETY: without a place for it, nothing is written.
+    unsafe { relay::raw(libc::SYS_waitid, args) != -i64::from(libc::ECHILD) }
+}
+
+fn run_in_child(vcpu: RawFd, flags: c_int, stack: &mut [u128]) {
     // SAFETY: `run_and_end` makes two system calls on a stack of its own, which lives until it has
     // ended, since CLONE_VFORK has this thread wait. It touches no memory and no thread-local state.
     unsafe {
         let top = stack.as_mut_ptr_range().end.cast();
         let child = libc::clone(run_and_end, top, flags, vcpu as usize as *mut c_void);
         if child > 0 {
-            // Without a signal at its end, only __WALL finds it. It may be gone already.
+            // Fails once it is gone, if it is forgotten.
             let args = [child as u64, 0, libc::__WALL as u64, 0, 0, 0];
             relay::raw(libc::SYS_wait4, args);
         }
     }
-    signals::set_mask(mask);
 }
 
 extern "C" fn run_and_end(vcpu: *mut c_void) -> c_int {

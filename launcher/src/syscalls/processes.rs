@@ -50,6 +50,9 @@ fn with_flags(flags: u64) -> CloneArgs {
 
 /// A new process, with `args.stack` the initial stack pointer.
 pub(super) fn create(thread: &mut GuestThread, call: &Call, args: &CloneArgs) -> Outcome {
+    if has(args.flags, libc::CLONE_SIGHAND) && !has(args.flags, libc::CLONE_VM) {
+        return Outcome::Return(errno(libc::EINVAL));
+    }
     let waits = has(args.flags, libc::CLONE_VFORK);
     if has(args.flags, libc::CLONE_VM) && !waits && thread.process.role == Role::Sharer {
         return unsupported::shares_memory(call);
@@ -63,7 +66,9 @@ pub(super) fn create(thread: &mut GuestThread, call: &Call, args: &CloneArgs) ->
     if has(args.flags, libc::CLONE_SETTLS) && args.tls >= USER_END {
         return Outcome::Return(errno(libc::EPERM));
     }
+    // Where the memory is shared, the kernel sees the flag itself.
     if has(args.flags, libc::CLONE_PIDFD)
+        && !has(args.flags, libc::CLONE_VM)
         && let Err(e) = check_pidfd(args)
     {
         return Outcome::Return(errno(e));
