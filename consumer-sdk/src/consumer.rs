@@ -9,8 +9,8 @@ use crate::segment_name;
 use crate::sync::{AtomicU64, Ordering, load_acquire};
 use crate::sys;
 use crate::wire::{
-    COMMAND_BYTES, Counter, End, Event, Header, Kind, MAGIC, MAJOR, NOT_READY, PAGE_SIZE, Track,
-    WORD, field,
+    COMMAND_BYTES, Counter, End, Event, Header, Kind, MAGIC, MAJOR, NOT_READY, PAGE_SIZE,
+    ProcessId, Track, WORD, field,
 };
 use crate::writer::{heat_memory, map_memory, ring_memory};
 use std::fs::{File, OpenOptions};
@@ -119,6 +119,8 @@ pub enum Status {
 pub struct Info {
     /// The process.
     pub pid: u32,
+    /// The wrapped process that forked it, if one did.
+    pub parent: Option<ProcessId>,
     /// The user it was started by.
     pub uid: u32,
     /// Its arguments, NUL-separated, at most 256 bytes.
@@ -328,6 +330,7 @@ impl Consumer {
         let age_ns = sys::monotonic_ns().saturating_sub(fixed.start_monotonic_ns);
         Info {
             pid: fixed.pid,
+            parent: fixed.parent(),
             uid: fixed.uid,
             command: fixed.command[..command_len].to_vec(),
             age: Duration::from_nanos(age_ns),

@@ -53,7 +53,7 @@ pub use mappings::{
 };
 #[cfg(not(all(test, loom)))]
 pub use sys::monotonic_ns;
-pub use wire::{Counter, End, Event, Kind, Method, PAGE_SIZE, Track};
+pub use wire::{Counter, End, Event, Kind, Method, PAGE_SIZE, ProcessId, Track};
 #[cfg(not(all(test, loom)))]
 pub use writer::{CreateError, SegmentConfig, SegmentWriter};
 

@@ -81,7 +81,11 @@ pub(crate) struct Header {
     pub(crate) string_bytes: u64,
     pub(crate) start_monotonic_ns: u64,
     pub(crate) start_realtime_ns: u64,
-    pub(crate) _reserved_0: [u64; 5],
+    /// The wrapped process that forked this one; zero: none.
+    pub(crate) parent_pid: u64,
+    /// Its `writer_start`.
+    pub(crate) parent_start: u64,
+    pub(crate) _reserved_0: [u64; 3],
     // Lines 3 to 6: argv, NUL-separated.
     pub(crate) command: [u8; COMMAND_BYTES],
     pub(crate) _reserved_1: [u64; 8],
@@ -105,6 +109,16 @@ pub(crate) struct Header {
     pub(crate) names_dropped: u64,
     // Lines 11 and 12: the launcher's own counters.
     pub(crate) counters: [u64; COUNTERS],
+}
+
+impl Header {
+    pub(crate) fn parent(&self) -> Option<ProcessId> {
+        let pid = u32::try_from(self.parent_pid)
+            .ok()
+            .filter(|&pid| pid != 0)?;
+        let start = self.parent_start;
+        Some(ProcessId { pid, start })
+    }
 }
 
 const _: () = assert!(size_of::<Header>() == 832);
@@ -283,14 +297,31 @@ pub enum End {
     Exited(u8),
     /// This signal killed it.
     Signaled(u8),
+    /// It executes another program, which is wrapped, too: the process goes on with another segment of the
+    /// same name.
+    Replaced,
+    /// It executes another program, which is not wrapped: one with rights of its own, one that vmmload
+    /// cannot wrap, or one that was asked to run natively. The process goes on without a segment.
+    Native,
+}
+
+/// A process, whatever becomes of its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ProcessId {
+    /// Its id.
+    pub pid: u32,
+    /// When it started, in clock ticks since boot (proc_pid_stat(5), field 22).
+    pub start: u64,
 }
 
 impl End {
-    /// The status a shell would show: the exit status, or 128 plus the signal.
-    pub fn shell_status(self) -> i32 {
+    /// The status a shell would show: the exit status, or 128 plus the signal; `None` where the process goes
+    /// on.
+    pub fn shell_status(self) -> Option<i32> {
         match self {
-            Self::Exited(code) => i32::from(code),
-            Self::Signaled(signal) => 128 + i32::from(signal),
+            Self::Exited(code) => Some(i32::from(code)),
+            Self::Signaled(signal) => Some(128 + i32::from(signal)),
+            Self::Replaced | Self::Native => None,
         }
     }
 
@@ -298,6 +329,8 @@ impl End {
         match self {
             Self::Exited(code) => 1 << 32 | u64::from(code),
             Self::Signaled(signal) => 2 << 32 | u64::from(signal),
+            Self::Replaced => 3 << 32,
+            Self::Native => 4 << 32,
         }
     }
 
@@ -308,6 +341,8 @@ impl End {
         match word >> 32 {
             0 => None,
             2 => Some(Self::Signaled(value)),
+            3 => Some(Self::Replaced),
+            4 => Some(Self::Native),
             _ => Some(Self::Exited(value)),
         }
     }

@@ -9,7 +9,7 @@ use crate::ring::{Published, RingMemory, RingWriter};
 use crate::sync::{AtomicU64, Ordering};
 use crate::wire::{
     COMMAND_BYTES, Counter, End, Event, EventRecord, Header, Kind, MAGIC, MAJOR, MINOR, MapRecord,
-    Method, NOT_READY, PAGE_SIZE, PAGES_PER_REGION, Track, WORD, field,
+    Method, NOT_READY, PAGE_SIZE, PAGES_PER_REGION, ProcessId, Track, WORD, field,
 };
 use crate::{segment_name, sys};
 use core::ops::Range;
@@ -27,6 +27,8 @@ pub struct SegmentConfig {
     /// When that process started, in clock ticks since boot (proc_pid_stat(5), field 22). `None`: as `/proc`
     /// says, which need not know the process by this id.
     pub start: Option<u64>,
+    /// The wrapped process that forked it.
+    pub parent: Option<ProcessId>,
     /// Its arguments, NUL-separated; the first 256 bytes are kept.
     pub command: Vec<u8>,
     /// Epoch length in nanoseconds.
@@ -52,6 +54,7 @@ impl SegmentConfig {
         Self {
             pid,
             start: None,
+            parent: None,
             command: Vec::new(),
             interval_ns: 100_000_000,
             track: Track::Write,
@@ -405,6 +408,8 @@ fn header(config: &SegmentConfig, layout: &Layout) -> Header {
         string_bytes: layout.string_bytes as u64,
         start_monotonic_ns: sys::monotonic_ns(),
         start_realtime_ns: sys::realtime_ns(),
+        parent_pid: config.parent.map_or(0, |parent| parent.pid.into()),
+        parent_start: config.parent.map_or(0, |parent| parent.start),
         ..Header::new_zeroed()
     };
     for (byte, &given) in header.command.iter_mut().zip(&config.command) {

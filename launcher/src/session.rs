@@ -118,6 +118,7 @@ fn find(config: RunConfig, inherited: &Inherited, mask: u64) -> Result<Launch, R
         summary: open_summary(&config)?,
         config,
         known: None,
+        parent: None,
     })
 }
 
@@ -131,6 +132,7 @@ fn start(launch: Launch, inherited: &Inherited) -> Result<GuestThread, RunError>
         seccomp,
         summary,
         known,
+        parent,
     } = launch;
     let tracked = config.track != Track::None;
     let (kvm, caps) = caps::open().map_err(CreateVmError::from)?;
@@ -164,7 +166,7 @@ fn start(launch: Launch, inherited: &Inherited) -> Result<GuestThread, RunError>
         .flat_map(|a| a.as_bytes_with_nul().to_vec())
         .collect();
     let tracker =
-        Tracker::create(&config, &command, machine.exit_ns()).map_err(RunError::Segment)?;
+        Tracker::create(&config, &command, parent, machine.exit_ns()).map_err(RunError::Segment)?;
     let stats = Arc::new(VcpuStats::default());
     tracker.add_vcpu(0, ring, stats.clone());
     let executable = std::fs::canonicalize(&path).unwrap_or(path);
@@ -172,6 +174,7 @@ fn start(launch: Launch, inherited: &Inherited) -> Result<GuestThread, RunError>
     let lineage = Lineage {
         kvm,
         command,
+        parent,
         executable,
     };
     let world = World::new(machine, memory, tracker, lineage);

@@ -38,6 +38,8 @@ pub enum Record {
     End {
         /// Its status as a shell would show it.
         status: Option<i64>,
+        /// How it executes another program instead: wrapped, or natively.
+        executes: Option<String>,
     },
     /// A kind of line that this harness does not know.
     Other(String),
@@ -168,6 +170,7 @@ fn parse(line: &str) -> Record {
         Some("lost") => Record::Lost(number(&value, "records")),
         Some("end") => Record::End {
             status: value["status"].as_i64(),
+            executes: value["executes"].as_str().map(str::to_owned),
         },
         _ => Record::Other(line.to_owned()),
     }

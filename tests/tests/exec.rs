@@ -426,7 +426,11 @@ fn new_image_has_a_segment_of_its_own() {
     let line = session.line();
     let start = u64::from_str_radix(line.trim_start_matches("0x"), 16).expect("an address");
     let ends = first.read_to_end().last().cloned();
-    assert_eq!(ends, Some(Record::End { status: Some(0) }));
+    let replaced = Record::End {
+        status: None,
+        executes: Some("wrapped".to_owned()),
+    };
+    assert_eq!(ends, Some(replaced));
     let mut second = Follower::attach(session.pid());
     session.send("x");
     assert_eq!(session.line(), "written");

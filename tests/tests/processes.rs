@@ -1,12 +1,13 @@
 //! Processes that a wrapped program starts: copies of it, each wrapped in a VM of its own.
 
+use std::process::Command;
 use std::time::Duration;
 
 use vmmload_tests::dump::{Follower, Record, events};
 use vmmload_tests::packages::{c_compiler, program, python_importing};
 use vmmload_tests::scratch::Scratch;
 use vmmload_tests::watched::{PAGE, hexadecimal};
-use vmmload_tests::{Guest, Program, Session, guest_tests, machine};
+use vmmload_tests::{Guest, Program, Session, guest_tests, machine, vmmload};
 
 guest_tests! {
     forked_child_has_a_copy_of_everything: "processes/fork";
@@ -126,7 +127,10 @@ fn writes_of_a_child_are_counted_in_a_segment_of_its_own() {
         );
         assert_eq!(
             records.last(),
-            Some(&Record::End { status: Some(0) }),
+            Some(&Record::End {
+                status: Some(0),
+                executes: None,
+            }),
             "the {who}"
         );
     }
@@ -190,4 +194,39 @@ fn children_can_be_left_to_run_natively() {
         .option("--children")
         .option("native")
         .compare_success();
+}
+
+#[test]
+fn segments_tell_who_forked_and_what_goes_on_natively() {
+    if !machine::can_run_inside() {
+        return;
+    }
+    let bash = program("/bin/bash", "bash");
+    let script = "(echo $BASHPID; read -r word; exec true); true";
+    let program = Program::new(bash).args(["-c", script]);
+    let program = program
+        .option("--children=native")
+        .option("--interval=20ms");
+    let mut parent = Session::start(program.inside_command());
+    let child: i32 = parent.line().parse().expect("a pid is a number");
+    let listed = Command::new(vmmload())
+        .args(["ls", "--format", "json"])
+        .output();
+    let listed = String::from_utf8(listed.expect("vmmload runs").stdout).expect("JSON is text");
+    let line = listed
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("a line is JSON"))
+        .find(|value| value["pid"] == child);
+    let line = line.expect("the child is listed");
+    assert_eq!(line["parent"], parent.pid(), "{line}");
+    let mut follower = Follower::attach(child);
+    let patience = machine::patience(Duration::from_secs(10));
+    assert!(follower.read_until(patience, |records| !records.is_empty()));
+    parent.send("x");
+    let natively = Record::End {
+        status: None,
+        executes: Some("natively".to_owned()),
+    };
+    assert_eq!(follower.read_to_end().last(), Some(&natively));
+    assert!(parent.finish().success());
 }

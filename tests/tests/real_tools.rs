@@ -126,7 +126,8 @@ fn cargo_builds_runs_and_tests_a_crate() {
     );
     let prepare = |scratch: &Scratch| {
         std::fs::create_dir(scratch.path().join("src")).expect("a fresh directory can be filled");
-        let manifest = "[package]\nname = \"small\"\nversion = \"0.1.0\"\nedition = \"2021\"\n";
+        let manifest =
+            "[package]\nname = \"small\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[workspace]\n";
         let _ = scratch.file("Cargo.toml", manifest, 0o644);
         let source = "fn main() { for a in std::env::args().skip(1) { println!(\"{}\", a.len()) } }\n\
                       #[test] fn adds() { assert_eq!(1 + 1, 2) }\n\

@@ -212,7 +212,11 @@ fn end_record_has_the_exit_status() {
         return;
     }
     let records = Watched::start(1, 1, &[]).end();
-    assert_eq!(records.last(), Some(&Record::End { status: Some(0) }));
+    let exited = Record::End {
+        status: Some(0),
+        executes: None,
+    };
+    assert_eq!(records.last(), Some(&exited));
 }
 
 #[test]

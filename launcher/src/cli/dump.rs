@@ -194,6 +194,12 @@ impl<'a, W: Write> Dump<'a, W> {
             (Format::Text, Some(End::Signaled(signal))) => {
                 writeln!(output, "end   killed by signal {signal}")
             }
+            (Format::Text, Some(End::Replaced)) => {
+                writeln!(output, "end   executes another program, in a new segment")
+            }
+            (Format::Text, Some(End::Native)) => {
+                writeln!(output, "end   executes a program that runs natively")
+            }
             (Format::Text, None) => {
                 writeln!(
                     output,
@@ -201,8 +207,17 @@ impl<'a, W: Write> Dump<'a, W> {
                 )
             }
             (Format::Json, end) => {
-                let status = end.map_or("null".into(), |end| end.shell_status().to_string());
-                writeln!(output, r#"{{"type":"end","pid":{pid},"status":{status}}}"#)
+                let status = end.and_then(End::shell_status);
+                let status = status.map_or("null".into(), |status| status.to_string());
+                let executes = match end {
+                    Some(End::Replaced) => r#","executes":"wrapped""#,
+                    Some(End::Native) => r#","executes":"natively""#,
+                    _ => "",
+                };
+                writeln!(
+                    output,
+                    r#"{{"type":"end","pid":{pid},"status":{status}{executes}}}"#
+                )
             }
         }
     }

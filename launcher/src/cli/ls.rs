@@ -90,9 +90,12 @@ fn print_json(rows: &[Row], output: &mut impl Write) -> Result<(), ReportError> 
         let command = json_string(&info.command_line());
         let (pid, pages, events) = (info.pid, info.pages, info.events());
         let age_ms = info.age.as_millis();
+        let parent = info
+            .parent
+            .map_or("null".into(), |parent| parent.pid.to_string());
         writeln!(
             output,
-            r#"{{"pid":{pid},"command":{command},"age_ms":{age_ms},"events_per_s":{events_per_s:.1},"events":{events},"pages":{pages}}}"#
+            r#"{{"pid":{pid},"parent":{parent},"command":{command},"age_ms":{age_ms},"events_per_s":{events_per_s:.1},"events":{events},"pages":{pages}}}"#
         )?;
     }
     Ok(())

@@ -10,7 +10,7 @@
 use std::os::fd::RawFd;
 use std::os::raw::{c_int, c_void};
 
-use crate::host::{relay, signals};
+use crate::host::{processes, relay, signals};
 
 /// ioctl KVM_RUN.
 const KVM_RUN: u64 = 0xae80;
@@ -26,21 +26,13 @@ pub(super) fn in_another_process(vcpu: RawFd) {
     // No signal of the program's is for that process.
     let mask = signals::set_mask(u64::MAX);
     let shared = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_FILES | libc::CLONE_FS;
-    if has_children() {
-        // It counts among them, in getrusage(2).
+    if processes::have_children() {
+        // Those of an earlier image of this process. It counts among them, in getrusage(2).
         run_in_child(vcpu, shared, &mut stack);
     } else {
         signals::with_forgotten_children(|| run_in_child(vcpu, shared | libc::SIGCHLD, &mut stack));
     }
     signals::set_mask(mask);
-}
-
-/// Whether an earlier image of this process has left it children.
-fn has_children() -> bool {
-    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
-    let args = [libc::P_ALL as u64, 0, 0, options as u64, 0, 0];
-    // SAFETY: without a place for it, nothing is written.
-    unsafe { relay::raw(libc::SYS_waitid, args) != -i64::from(libc::ECHILD) }
 }
 
 fn run_in_child(vcpu: RawFd, flags: c_int, stack: &mut [u128]) {

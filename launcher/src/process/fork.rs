@@ -147,10 +147,11 @@ fn wrap(
     let lineage = Lineage {
         kvm,
         command: of.lineage.command.clone(),
+        parent: Some(of.tracker.identity()),
         executable: of.lineage.executable.clone(),
     };
-    let tracker =
-        Tracker::create(&config, &lineage.command, machine.exit_ns()).map_err(RunError::Segment)?;
+    let tracker = Tracker::create(&config, &lineage.command, lineage.parent, machine.exit_ns())
+        .map_err(RunError::Segment)?;
     let stats = Arc::new(VcpuStats::default());
     tracker.add_vcpu(0, ring, stats.clone());
     let world = World::new(machine, memory.into_memory(machine), tracker, lineage);

@@ -14,6 +14,7 @@
 //! list         filters: flags (NONE: installed by prctl), and the program as a string
 //! numbers      of KVM: how calls arrive (NONE: nothing is known), what an exit takes
 //! string       what CPUID shows
+//! numbers      of the parent: its id (0: there is none), its start
 //! ```
 //!
 //! Numbers are in the processor's order; a string is its length and its bytes, a list its length and its
@@ -29,7 +30,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use vmmload_consumer::Track;
+use vmmload_consumer::{ProcessId, Track};
 
 use super::command;
 use super::packing::{NONE, Reader, put_known, put_number, put_seccomp, put_string};
@@ -61,6 +62,8 @@ pub(crate) struct Launch {
     pub summary: Option<File>,
     /// What an earlier image has found out about KVM.
     pub known: Option<Known>,
+    /// The wrapped process that forked this one.
+    pub parent: Option<ProcessId>,
 }
 
 /// Why a program could not be taken over.
@@ -122,6 +125,8 @@ pub(crate) struct Outgoing<'a> {
     pub summary: Option<&'a File>,
     /// What is known about KVM.
     pub known: Option<Known>,
+    /// The wrapped process that forked this one.
+    pub parent: Option<ProcessId>,
 }
 
 /// Writes everything down. Gives the file, and the launcher's argument that names it.
@@ -193,6 +198,11 @@ fn encode(outgoing: &Outgoing) -> Vec<u8> {
     }
     put_seccomp(&mut out, outgoing.seccomp);
     put_known(&mut out, outgoing.known.as_ref());
+    put_number(
+        &mut out,
+        outgoing.parent.map_or(0, |parent| parent.pid.into()),
+    );
+    put_number(&mut out, outgoing.parent.map_or(0, |parent| parent.start));
     out
 }
 
@@ -242,6 +252,7 @@ fn decode(bytes: &[u8]) -> Option<Launch> {
     let [argv, envp] = [rest.list()?, rest.list()?];
     let seccomp = rest.seccomp()?;
     let known = rest.known()?;
+    let parent = rest.process()?;
     if !rest.0.is_empty() || argv.is_empty() {
         return None;
     }
@@ -277,6 +288,7 @@ fn decode(bytes: &[u8]) -> Option<Launch> {
         seccomp,
         summary: adopted(numbers.summary_file)?.map(File::from),
         known,
+        parent,
     })
 }
 
@@ -340,6 +352,7 @@ mod tests {
             seccomp: &filtered(),
             summary,
             known: Some(known()),
+            parent: Some(ProcessId { pid: 7, start: 8 }),
         })
     }
 
@@ -393,6 +406,7 @@ mod tests {
         assert_eq!(launch.mask, 1 << 63);
         assert_eq!(launch.seccomp, filtered());
         assert_eq!(launch.known, Some(known()));
+        assert_eq!(launch.parent, Some(ProcessId { pid: 7, start: 8 }));
         assert!(launch.summary.is_none());
     }
 

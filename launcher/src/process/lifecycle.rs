@@ -9,7 +9,7 @@ use super::thread::GuestThread;
 use crate::cli;
 use crate::host::relay;
 use crate::host::signals as host;
-use crate::host::{clock, messages};
+use crate::host::{clock, messages, processes};
 
 /// Exit status of vmmload's own failures, as env(1) has it.
 pub(crate) const OWN_FAILURE: i32 = 125;
@@ -18,13 +18,24 @@ pub(crate) const OWN_FAILURE: i32 = 125;
 pub(crate) fn exit_process(process: &Process, status: i32) -> ! {
     host::set_mask(u64::MAX);
     finish(process, End::Exited(status as u8));
+    end_harvester_first(process);
     exit_now(status)
+}
+
+/// Children are told that their parent has ended (PR_SET_PDEATHSIG) by each of its threads that ends, if
+/// another is left to inherit them. So the harvester's must not be the last.
+fn end_harvester_first(process: &Process) {
+    let single = process.role != Role::Sharer && !process.has_several_threads();
+    if single && processes::have_children() {
+        process.tracker.end_thread();
+    }
 }
 
 /// Ends the process by the signal that ended the program.
 pub(crate) fn die_by_signal(process: &Process, signal: i32) -> ! {
     host::set_mask(u64::MAX);
     finish(process, End::Signaled(signal as u8));
+    end_harvester_first(process);
     host::set_default(signal, 0);
     host::raise(signal);
     host::set_mask(!super::signals::bit(signal));
@@ -55,13 +66,12 @@ pub(crate) fn internal_error(process: &Process, what: &str) -> ! {
     exit_process(process, OWN_FAILURE)
 }
 
-/// Publishes the end of an image that another is about to replace in this process. The segment has no
-/// word for that: it says that the program has exited with status 0.
+/// Publishes the end of an image that another is about to replace in this process, as `end` says.
 ///
 /// There is no way back: this image can neither be tracked nor end in the usual ways any more. See
 /// [`not_replaced`].
-pub(crate) fn end_image(process: &Process) {
-    finish(process, End::Exited(0));
+pub(crate) fn end_image(process: &Process, end: End) {
+    finish(process, end);
     process.dispositions.ignore_again();
 }
 

@@ -5,6 +5,7 @@ use std::ffi::CString;
 use std::sync::Arc;
 
 use kvm_bindings::{CpuId, kvm_cpuid_entry2};
+use vmmload_consumer::ProcessId;
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::seccomp::bpf::{Instruction, Program};
@@ -105,6 +106,13 @@ impl<'a> Reader<'a> {
             exit_ns,
         };
         rest.is_empty().then_some(Some(known))
+    }
+
+    /// Nothing at all for what is malformed, `Some(None)` for no process.
+    pub(super) fn process(&mut self) -> Option<Option<ProcessId>> {
+        let pid = u32::try_from(self.number()?).ok()?;
+        let start = self.number()?;
+        Some((pid != 0).then_some(ProcessId { pid, start }))
     }
 
     fn filter(&mut self) -> Option<Filter> {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::{ffi::CString, fs::File, io, ops::Deref};
 
 use kvm_ioctls::Kvm;
+use vmmload_consumer::ProcessId;
 
 use super::memory::Memory;
 use super::seccomp::Registry;
@@ -99,6 +100,8 @@ pub(crate) struct Lineage {
     pub kvm: Kvm,
     /// The command line, NUL-separated, as the segment shows it.
     pub command: Vec<u8>,
+    /// The wrapped process that forked it.
+    pub parent: Option<ProcessId>,
     /// Path of the program that runs.
     pub executable: CString,
 }
@@ -179,6 +182,14 @@ impl Deref for Process {
 }
 
 impl Process {
+    /// The wrapped parent of the program that it executes next.
+    pub(crate) fn parent_of_next(&self) -> Option<ProcessId> {
+        match self.role {
+            Role::Sharer => Some(self.tracker.identity()),
+            Role::First | Role::Child => self.lineage.parent,
+        }
+    }
+
     /// Whether the programs that it executes run wrapped, as far as that is the user's choice.
     pub(crate) fn wraps_programs(&self) -> bool {
         self.role == Role::First || self.config.children == Children::Follow
@@ -285,6 +296,11 @@ impl Process {
     /// One thread less; whether it was the last.
     pub(crate) fn thread_ended(&self) -> bool {
         self.live_threads.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+
+    /// Whether the program has more than one thread.
+    pub(crate) fn has_several_threads(&self) -> bool {
+        self.live_threads.load(Ordering::Acquire) > 1
     }
 
     /// Whether the calling thread is the only one left.

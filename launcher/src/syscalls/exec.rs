@@ -9,6 +9,8 @@ use std::os::fd::RawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use vmmload_consumer::End;
+
 use super::exec_arguments::Arguments;
 use super::threads::own_call;
 use super::{Outcome, check, proc_links, seccomp};
@@ -289,6 +291,7 @@ fn hand_over(
         seccomp: thread.seccomp.setting(),
         summary: process.summary.as_ref(),
         known: process.machine.known(),
+        parent: process.parent_of_next(),
     };
     let executable = handover::launcher().ok_or(libc::ENOENT)?;
     let (packed, argument) =
@@ -330,14 +333,14 @@ impl Launcher {
 
 /// Replaces this image by a new launcher with the program in it.
 fn execute_launcher(thread: &GuestThread, launcher: &Launcher) -> ! {
-    lifecycle::end_image(thread.process);
+    lifecycle::end_image(thread.process, End::Replaced);
     let failed = launcher.call(0);
     lifecycle::not_replaced(failed.err().unwrap_or(0))
 }
 
 /// Leaves the program to the kernel: this process is wrapped no longer.
 fn execute_natively(thread: &mut GuestThread, request: &Request) -> ! {
-    lifecycle::end_image(thread.process);
+    lifecycle::end_image(thread.process, End::Native);
     // A signal that comes in the last moment must meet what the new image will have.
     signals::forget_handlers();
     host::set_mask(thread.signals.mask);

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use vmmload_consumer::{
-    Consumer, Counter, CreateError, End, MappingEntry, PROT_SHARED, SegmentConfig, SegmentWriter,
+    Consumer, Counter, CreateError, End, MappingEntry, PROT_SHARED, ProcessId, SegmentConfig,
+    SegmentWriter,
 };
 
 use super::pace::Pace;
@@ -23,6 +24,7 @@ use crate::process::state::{Process, VcpuStats};
 /// The data path of one process. Whoever holds its lock is the ring's one writer: the harvester each
 /// epoch, a vCPU's thread when its ring is full, the last thread at the end.
 pub(crate) struct Tracker {
+    identity: ProcessId,
     harvest: Mutex<Harvest>,
     /// Ends the thread.
     stop: Notice,
@@ -44,18 +46,22 @@ struct Harvest {
 const SMALL_HEAT_PAGES: u32 = 4096;
 
 impl Tracker {
-    /// A tracker with a new segment for this process, which shows `command` (NUL-separated), for a KVM
-    /// whose exits take `exit_ns`.
+    /// A tracker with a new segment for this process, which shows `command` (NUL-separated) and `parent`,
+    /// the wrapped process that forked it, for a KVM whose exits take `exit_ns`.
     ///
     /// # Errors
     /// See [`CreateError`].
     pub(crate) fn create(
         config: &RunConfig,
         command: &[u8],
+        parent: Option<ProcessId>,
         exit_ns: u64,
     ) -> Result<Self, CreateError> {
-        let mut segment = SegmentConfig::new(origin::pid());
-        segment.start = Some(origin::start());
+        let (pid, start) = (origin::pid(), origin::start());
+        let identity = ProcessId { pid, start };
+        let mut segment = SegmentConfig::new(pid);
+        segment.start = Some(start);
+        segment.parent = parent;
         segment.interval_ns = u64::try_from(config.interval.as_nanos()).unwrap_or(u64::MAX);
         segment.track = config.track;
         segment.command = command.to_vec();
@@ -66,12 +72,12 @@ impl Tracker {
         }
         let heat_pages = segment.heat_pages;
         let writer = SegmentWriter::create(&segment)?;
-        Ok(Self::new(writer, heat_pages, exit_ns))
+        Ok(Self::new(identity, writer, heat_pages, exit_ns))
     }
 
-    /// A tracker that publishes through `writer`, whose heat table has `heat_pages` pages, for a KVM
+    /// A tracker of the process `identity` that publishes through `writer`, whose heat table has `heat_pages` pages, for a KVM
     /// whose exits take `exit_ns`.
-    fn new(writer: SegmentWriter, heat_pages: u32, exit_ns: u64) -> Self {
+    fn new(identity: ProcessId, writer: SegmentWriter, heat_pages: u32, exit_ns: u64) -> Self {
         let harvest = Harvest {
             writer,
             settler: Settler::new(heat_pages as usize),
@@ -82,9 +88,15 @@ impl Tracker {
             ended: false,
         };
         Self {
+            identity,
             harvest: Mutex::new(harvest),
             stop: Notice::default(),
         }
+    }
+
+    /// The process whose segment this is.
+    pub(crate) fn identity(&self) -> ProcessId {
+        self.identity
     }
 
     fn lock(&self) -> MutexGuard<'_, Harvest> {
@@ -144,11 +156,16 @@ impl Tracker {
         started
     }
 
+    /// Ends the harvester's thread, where the calling thread is the program's only one.
+    pub(crate) fn end_thread(&self) {
+        self.stop.give();
+        threads::wait_for_others();
+    }
+
     /// Runs `f` while the calling thread is the only one: the program has no other, and the harvester's
     /// ends before and starts again after.
     pub(crate) fn without_thread<T>(process: &'static Process, f: impl FnOnce() -> T) -> T {
-        process.tracker.stop.give();
-        threads::wait_for_others();
+        process.tracker.end_thread();
         process.tracker.stop.take_back();
         let result = f();
         if let Err(e) = Self::spawn(process) {
