@@ -222,7 +222,7 @@ fn segments_tell_who_forked_and_what_goes_on_natively() {
     let mut follower = Follower::attach(child);
     let patience = machine::patience(Duration::from_secs(10));
     assert!(follower.read_until(patience, |records| !records.is_empty()));
-    parent.send("x");
+    parent.send("x\n");
     let natively = Record::End {
         status: None,
         executes: Some("natively".to_owned()),
