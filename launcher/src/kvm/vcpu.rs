@@ -29,8 +29,10 @@ const MSR_TSC_AUX: u32 = 0xc000_0103;
 
 /// Flags that are always one, or that ring 3 runs with: bit 1 and IF.
 const RFLAGS_USER: u64 = 0x202;
-/// Resume and trap flags, which SYSRET's fast path must not carry along.
+/// Resume flag, which SYSRET must not carry along.
 const RFLAGS_RESUME: u64 = 1 << 16;
+/// Trap flag: SYSRET would trap before the next instruction, where the kernel lets that one pass.
+const RFLAGS_TRAP: u64 = 1 << 8;
 
 /// Page-level write-through, a bit of CR3 that changes no translation.
 const CR3_WRITE_THROUGH: u64 = 1 << 3;
@@ -415,12 +417,12 @@ impl Vcpu {
     /// Makes the registers those of the program: SYSCALL left rip in rcx and rflags in r11.
     fn take_syscall_return(&mut self) {
         let ring0 = self.machine.entry.get() == Some(&SyscallEntry::Ring0);
-        self.resume = if ring0 {
-            Resume::Sysret
-        } else {
-            Resume::Registers
-        };
         let regs = &mut self.fd.sync_regs_mut().regs;
+        self.resume = match (ring0, regs.r11 & RFLAGS_TRAP) {
+            (true, 0) => Resume::Sysret,
+            (true, _) => Resume::Segments,
+            (false, _) => Resume::Registers,
+        };
         regs.rip = regs.rcx;
         regs.rflags = (regs.r11 & !RFLAGS_RESUME) | RFLAGS_USER;
     }
