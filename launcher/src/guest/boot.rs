@@ -198,7 +198,12 @@ pub(crate) fn write_shared(
     for vector in 0..32u8 {
         let offset = u64::from(vector) * stubs::EXCEPTION_STRIDE;
         arena.write(code.unchecked_add(offset), &stubs::exception(vector));
-        let gate = interrupt_gate(EXCEPTION_STUBS + offset, matches!(vector, 3 | 4));
+        let mut gate = interrupt_gate(EXCEPTION_STUBS + offset, matches!(vector, 3 | 4));
+        if vector == stubs::DEBUG {
+            // It can come in ring 0, before the system-call stub's first instruction, with the
+            // program's stack pointer: a stack from the task state segment (IST1) in any case.
+            gate[4] = 1;
+        }
         arena.write(idt.unchecked_add(u64::from(vector) * 16), &gate);
     }
     let page = tables.map_system(vm, stub_page, true)?;
@@ -236,7 +241,9 @@ pub(crate) fn write_vcpu(vm: &Vm, tables: &PageTables, id: u32) -> io::Result<Vc
     let arena = tables.arena();
     let frame = tables.map_system(vm, layout::tss(id), false)?;
     let mut tss = [0u8; TSS_LIMIT + 4];
-    tss[4..12].copy_from_slice(&(layout::stack_page(id) + PAGE).to_le_bytes()); // RSP0
+    let stack_top = (layout::stack_page(id) + PAGE).to_le_bytes();
+    tss[4..12].copy_from_slice(&stack_top); // RSP0
+    tss[36..44].copy_from_slice(&stack_top); // IST1
     tss[102..104].copy_from_slice(&(TSS_BYTES as u16).to_le_bytes()); // I/O map base
     let bitmap = &mut tss[TSS_BYTES..];
     bitmap.fill(0xff);

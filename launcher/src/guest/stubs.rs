@@ -1,5 +1,10 @@
 //! The few instructions of ours that the guest executes.
 
+use std::sync::atomic::Ordering;
+
+use vm_memory::{Address, GuestAddress};
+
+use super::arena::Arena;
 use super::layout::{PORT_EXCEPTION, PORT_SYSCALL};
 
 /// Offset of the system-call entry in the stub page (MSR_LSTAR points there): `out` to
@@ -20,6 +25,9 @@ pub(crate) const SYSCALL_PAGE: [u8; 7] = [
     0x0f,
     0x0b, // ud2: nothing comes here
 ];
+
+/// Debug exception, the vector.
+pub(crate) const DEBUG: u8 = 1;
 
 /// Bytes from one exception stub to the next.
 pub(crate) const EXCEPTION_STRIDE: u64 = 16;
@@ -61,6 +69,25 @@ pub(crate) struct ExceptionFrame {
     pub rsp: u64,
     /// Stack segment.
     pub ss: u64,
+}
+
+impl ExceptionFrame {
+    /// The frame that lies at `place` in the arena.
+    pub(crate) fn read(arena: &Arena, place: GuestAddress) -> Self {
+        let word = |i: u64| {
+            let word = arena.word(place.unchecked_add(8 * i));
+            word.load(Ordering::Relaxed)
+        };
+        Self {
+            vector: word(0),
+            error: word(1),
+            rip: word(2),
+            cs: word(3),
+            rflags: word(4),
+            rsp: word(5),
+            ss: word(6),
+        }
+    }
 }
 
 /// Number of words in an [`ExceptionFrame`].

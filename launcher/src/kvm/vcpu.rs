@@ -437,7 +437,7 @@ impl Vcpu {
             return Exit::Broken(format!("an exception left its frame at {rsp:#x}"));
         };
         if frame.cs & 3 == 0 {
-            return Exit::Broken(format!("an exception in ring 0: {frame:x?}"));
+            return self.exception_in_ring0(&frame);
         }
         let regs = &mut self.fd.sync_regs_mut().regs;
         (regs.rip, regs.rflags, regs.rsp) = (frame.rip, frame.rflags, frame.rsp);
@@ -451,29 +451,27 @@ impl Vcpu {
         Exit::Exception(trap)
     }
 
+    /// A debug trap that was pending when the program executed SYSCALL (after MOV SS; on some processors
+    /// by the trap flag) comes before the stub's first instruction: the call goes on.
+    fn exception_in_ring0(&mut self, frame: &ExceptionFrame) -> Exit {
+        let entry = self.machine.stub_page + stubs::SYSCALL_ENTRY;
+        if frame.vector != u64::from(stubs::DEBUG) || frame.rip != entry {
+            return Exit::Broken(format!("an exception in ring 0: {frame:x?}"));
+        }
+        self.fd.sync_regs_mut().regs.rsp = frame.rsp;
+        self.take_syscall_return();
+        self.resume = Resume::Segments;
+        Exit::Syscall
+    }
+
     fn exception_frame(&mut self) -> Option<ExceptionFrame> {
         let rsp = self.fd.sync_regs_mut().regs.rsp;
         let offset = rsp.checked_sub(layout::stack_page(self.id))?;
         if offset > PAGE - 8 * stubs::EXCEPTION_WORDS || offset % 8 != 0 {
             return None;
         }
-        let word = |i: u64| {
-            let gpa = self.pages.stack.unchecked_add(offset + 8 * i);
-            self.machine
-                .tables
-                .arena()
-                .word(gpa)
-                .load(std::sync::atomic::Ordering::Relaxed)
-        };
-        Some(ExceptionFrame {
-            vector: word(0),
-            error: word(1),
-            rip: word(2),
-            cs: word(3),
-            rflags: word(4),
-            rsp: word(5),
-            ss: word(6),
-        })
+        let place = self.pages.stack.unchecked_add(offset);
+        Some(ExceptionFrame::read(self.machine.tables.arena(), place))
     }
 
     /// After EINTR: whether the registers are the program's. In a stub they are not yet: one more

@@ -104,14 +104,12 @@ const NOT_IN_QEMU: &[&str] = &[
 const STATIC: &[&str] = &["static"];
 
 /// Left out in Bochs, too: hundreds of calls that wait for seconds, which is the kernel's affair; frames with
-/// vector state that this processor does not have; single steps over a system call, which end in an
-/// exception within the stub there.
+/// vector state that this processor does not have.
 const NOT_IN_BOCHS: &[&str] = &[
     "each_waiting_call",
     "fatal_signals_end",
     "survive_a_stop",
     "handlers_can_change",
-    "single_steps",
 ];
 
 /// Left out in Bochs, too: what is lost or left behind is the kernel's affair, not the processor's.
