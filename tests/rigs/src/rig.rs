@@ -110,6 +110,7 @@ const NOT_IN_BOCHS: &[&str] = &[
     "fatal_signals_end",
     "survive_a_stop",
     "handlers_can_change",
+    "timers_deliver",
 ];
 
 /// Left out in Bochs, too: what is lost or left behind is the kernel's affair, not the processor's.
@@ -168,7 +169,7 @@ impl Rig {
     pub(crate) fn limit_minutes(self) -> u64 {
         match self {
             Rig::Amd => 15,
-            Rig::Intel => 20,
+            Rig::Intel => 30,
         }
     }
 }
