@@ -9,10 +9,10 @@ use crate::segment_name;
 use crate::sync::{AtomicU64, Ordering, load_acquire};
 use crate::sys;
 use crate::wire::{
-    COMMAND_BYTES, Counter, End, Event, Header, Kind, MAGIC, MAJOR, NOT_READY, PAGE_SIZE,
+    COMMAND_BYTES, Counter, End, Epoch, Event, Header, Kind, MAGIC, MAJOR, NOT_READY, PAGE_SIZE,
     ProcessId, Track, WORD, field,
 };
-use crate::writer::{heat_memory, map_memory, ring_memory};
+use crate::writer::{epoch_memory, heat_memory, map_memory, ring_memory};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -133,6 +133,10 @@ pub struct Info {
     pub started: Duration,
     /// Length of an epoch.
     pub interval: Duration,
+    /// Per cent of the program's time that tracking may take; epochs go on until it does not take more.
+    pub max_overhead: u32,
+    /// Entries of each vCPU's dirty ring.
+    pub buffer: u32,
     /// Which accesses are watched; `None` for a value that this version does not know.
     pub track: Option<Track>,
     /// Current epoch.
@@ -270,13 +274,26 @@ impl Consumer {
         reason = "None means not yet, and an iterator would end"
     )]
     pub fn next(&mut self) -> Option<Item> {
-        match self
-            .ring
-            .next(ring_memory(self.memory.words(), &self.layout))?
-        {
-            Found::Event(event) => Some(Item::Event(event)),
+        let ring = ring_memory(self.memory.words(), &self.layout);
+        let is_known = |words: &_| Event::from_words(*words).is_some();
+        match self.ring.next(ring, is_known)? {
+            Found::Record(words) => Event::from_words(words).map(Item::Event),
             Found::Lost(records) => Some(Item::Lost(records)),
         }
+    }
+
+    /// The finished epochs that are still in their ring, oldest first: the last 4,096, where the launcher
+    /// chose the size. Gaps in their numbers are epochs that found no memory.
+    pub fn epochs(&self) -> Vec<Epoch> {
+        let ring = epoch_memory(self.memory.words(), &self.layout);
+        let mut reader = RingReader::oldest(ring);
+        let mut epochs = Vec::new();
+        while let Some(found) = reader.next(ring, |_| true) {
+            if let Found::Record(words) = found {
+                epochs.push(Epoch::from_words(words));
+            }
+        }
+        epochs
     }
 
     /// Every page's total since the process started, in no particular order.
@@ -337,6 +354,8 @@ impl Consumer {
             start_ns: fixed.start_monotonic_ns,
             started: Duration::from_nanos(fixed.start_realtime_ns),
             interval: Duration::from_nanos(fixed.interval_ns),
+            max_overhead: fixed.max_overhead,
+            buffer: fixed.buffer,
             track: Track::from_bits(fixed.track),
             epoch,
             epoch_ns: now.epoch_ns,

@@ -49,13 +49,13 @@ pub use heat::{Heat, HeatIndex};
 #[cfg(not(all(test, loom)))]
 pub use list::{consumers, list, segment_name};
 pub use mappings::{
-    Mapping, MappingEntry, Mappings, PROT_EXEC, PROT_READ, PROT_SHARED, PROT_WRITE,
+    Mapping, MappingClass, MappingEntry, Mappings, PROT_EXEC, PROT_READ, PROT_SHARED, PROT_WRITE,
 };
 #[cfg(not(all(test, loom)))]
 pub use sys::monotonic_ns;
-pub use wire::{Counter, End, Event, Kind, Method, PAGE_SIZE, ProcessId, Track};
+pub use wire::{Counter, End, Epoch, Event, Kind, Method, PAGE_SIZE, ProcessId, Track};
 #[cfg(not(all(test, loom)))]
-pub use writer::{CreateError, SegmentConfig, SegmentWriter};
+pub use writer::{CreateError, SegmentConfig, SegmentWriter, Sighting};
 
 #[cfg(all(test, loom))]
 mod loom_tests;

@@ -281,6 +281,7 @@ fn entry(start: u64, end: u64, mapping: &Mapping) -> MappingEntry<'_> {
         offset: mapping.offset_at(start),
         prot: mapping.prot.bits() | shared,
         name: mapping.name(),
+        ..MappingEntry::default()
     }
 }
 
