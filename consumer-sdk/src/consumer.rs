@@ -1,6 +1,6 @@
 //! The reading side of a segment: attach, check, follow.
 
-use crate::heat::{self, Heat};
+use crate::heat::{self, Heat, HugePage};
 use crate::layout::{BadField, Layout};
 use crate::mappings::{self, Mappings};
 use crate::memory::{ReaderMemory, path_of};
@@ -199,6 +199,7 @@ pub struct Consumer {
     /// As it was at attach; only the part that never changes is used.
     header: Header,
     ring: RingReader,
+    epochs: RingReader,
     path: PathBuf,
 }
 
@@ -234,11 +235,13 @@ impl Consumer {
         })?;
         let memory = map(layout.len)?;
         let ring = RingReader::oldest(ring_memory(memory.words(), &layout));
+        let epochs = RingReader::oldest(epoch_memory(memory.words(), &layout));
         Ok(Self {
             memory,
             layout,
             header,
             ring,
+            epochs,
             path: path.into(),
         })
     }
@@ -253,14 +256,19 @@ impl Consumer {
         &self.path
     }
 
-    /// Moves the cursor behind the newest record: only what comes from now on will be delivered.
+    /// Moves the cursors behind the newest record and the newest epoch: only what comes from now on will
+    /// be delivered.
     pub fn skip_to_now(&mut self) {
-        self.ring = RingReader::newest(ring_memory(self.memory.words(), &self.layout));
+        let words = self.memory.words();
+        self.ring = RingReader::newest(ring_memory(words, &self.layout));
+        self.epochs = RingReader::newest(epoch_memory(words, &self.layout));
     }
 
-    /// Moves the cursor back to the oldest record still in the ring.
+    /// Moves the cursors back to the oldest record and the oldest epoch that are still there.
     pub fn rewind(&mut self) {
-        self.ring = RingReader::oldest(ring_memory(self.memory.words(), &self.layout));
+        let words = self.memory.words();
+        self.ring = RingReader::oldest(ring_memory(words, &self.layout));
+        self.epochs = RingReader::oldest(epoch_memory(words, &self.layout));
     }
 
     /// Position of the record that comes next: grows by one for each delivered or lost one.
@@ -294,6 +302,26 @@ impl Consumer {
             }
         }
         epochs
+    }
+
+    /// The next finished epoch; `None` when no other has ended yet. All its records were published before, so
+    /// who then reads on with [`Self::next`] will not meet a record of it that was not there already.
+    ///
+    /// Epochs that this consumer comes too late for, and those that found no memory, are gaps in the
+    /// numbers.
+    pub fn next_epoch(&mut self) -> Option<Epoch> {
+        let ring = epoch_memory(self.memory.words(), &self.layout);
+        loop {
+            if let Found::Record(words) = self.epochs.next(ring, |_| true)? {
+                return Some(Epoch::from_words(words));
+            }
+        }
+    }
+
+    /// How the regions of 2 MiB that were touched since the process started are used, by address: what
+    /// huge pages there would hold.
+    pub fn huge_pages(&self) -> Vec<HugePage> {
+        heat::huge_pages(heat_memory(self.memory.words(), &self.layout))
     }
 
     /// Every page's total since the process started, in no particular order.

@@ -18,7 +18,9 @@
 //! # Ok::<(), vmmload_consumer::AttachError>(())
 //! ```
 //!
-//! [`Consumer::heat`] has the totals of every page since the start, for those who come late.
+//! [`Consumer::heat`] has the totals of every page since the start, for those who come late, and
+//! [`Consumer::huge_pages`] how they are spread over regions of 2 MiB. [`Consumer::next_epoch`] has the working
+//! set of each epoch, and what watching it has cost.
 //! [`Consumer::mappings`] names what lies at an address. [`list()`] finds the processes. The layout of a
 //! segment is documented byte by byte in `ABI.md`.
 
@@ -45,7 +47,7 @@ mod writer;
 
 #[cfg(not(all(test, loom)))]
 pub use consumer::{AttachError, Consumer, Info, Item, Status};
-pub use heat::{Heat, HeatIndex};
+pub use heat::{Heat, HeatIndex, HugePage};
 #[cfg(not(all(test, loom)))]
 pub use list::{consumers, list, segment_name};
 pub use mappings::{

@@ -1,6 +1,7 @@
 //! The parts together: a segment written and read through the public API, and damaged ones.
 
 mod hostile;
+mod regions;
 mod ring;
 mod segment;
 mod starved;

@@ -332,6 +332,34 @@ fn finished_epochs_are_told_as_they_were() {
 }
 
 #[test]
+fn each_finished_epoch_comes_once() {
+    let (mut writer, mut consumer) = pair(&SegmentConfig {
+        epoch_records: 4,
+        ..small(1024)
+    });
+    let mut end = |number| {
+        writer.end_epoch(Epoch {
+            number,
+            ..Epoch::default()
+        });
+    };
+    assert_eq!(consumer.next_epoch(), None);
+    end(1);
+    assert_eq!(consumer.next_epoch().unwrap().number, 1);
+    assert_eq!(consumer.next_epoch(), None);
+    (2..=12).for_each(&mut end);
+    let mut numbers = Vec::new();
+    while let Some(epoch) = consumer.next_epoch() {
+        numbers.push(epoch.number);
+    }
+    assert_eq!(numbers, [11, 12], "after a lap, the newer half of the ring");
+    consumer.rewind();
+    assert_eq!(consumer.next_epoch().unwrap().number, 9);
+    consumer.skip_to_now();
+    assert_eq!(consumer.next_epoch(), None);
+}
+
+#[test]
 fn an_event_finds_its_mapping_after_another_has_taken_the_place() {
     let (mut writer, mut consumer) = pair(&small(1024));
     let old = MappingEntry {
