@@ -1,14 +1,14 @@
 //! What all threads of the wrapped program share.
 
+use std::ops::{Deref, Range};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::ops::{Deref, Range};
 use std::{ffi::CString, fs::File, io};
 
 use kvm_ioctls::Kvm;
 use vmmload_consumer::ProcessId;
 
-use super::mappings::Mappings;
+use super::mappings::{Backing, Identity, Label, Mappings};
 use super::memory::Memory;
 use super::seccomp::Registry;
 use super::signals::Dispositions;
@@ -161,7 +161,34 @@ impl World {
     pub(crate) fn retire(&self, table: &Mappings, range: &Range<u64>) {
         self.tracker.retire(self.machine, table, range);
     }
+
+    /// Notes that the memory below `stack_pointer` is the stack of a new thread. What it was used for before is
+    /// another mapping's.
+    pub(crate) fn name_stack(&self, thread: i32, stack_pointer: u64) {
+        let mut table = self.memory.write();
+        let Some((range, mapping)) = table.at(stack_pointer.wrapping_sub(1)) else {
+            return;
+        };
+        // Within a larger piece of memory it is the program's own affair what is a stack.
+        let own = mapping.backing == Backing::Anonymous && !mapping.shared;
+        if !own || range.end - stack_pointer > STACK_TOP {
+            return;
+        }
+        let (range, mut mapping) = (range.clone(), mapping.clone());
+        if mapping.thread() != 0 {
+            self.retire(&table, &range);
+            mapping.identity = Identity::default();
+        }
+        mapping.label = Some(Label {
+            thread: thread as u32,
+            name: format!("[stack:{thread}]").into(),
+        });
+        table.insert(range, mapping);
+    }
 }
+
+/// Most bytes that a thread library keeps above the first stack pointer, for the thread's own variables.
+const STACK_TOP: u64 = 256 << 10;
 
 /// A wrapped process. Never dropped, unless it shares its parent's memory.
 pub(crate) struct Process {

@@ -95,13 +95,15 @@ impl Harvest {
         self.kernel.settle_range(&mut self.book, table, range);
         let reads = self.reads.is_some();
         let book = &mut self.book;
-        machine.tables.retire(range.start, range.end, |va, touched| {
-            if touched.written {
-                book.count(table, va, Kind::Write, 0);
-            } else if reads && !book.was_seen(va, Kind::Write) {
-                book.count(table, va, Kind::Read, 0);
-            }
-        });
+        machine
+            .tables
+            .retire(range.start, range.end, |va, touched| {
+                if touched.written {
+                    book.count(table, va, Kind::Write, 0);
+                } else if reads && !book.was_seen(va, Kind::Write) {
+                    book.count(table, va, Kind::Read, 0);
+                }
+            });
         book.retire(table, range);
     }
 

@@ -4,7 +4,9 @@ use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use vmmload_consumer::{Consumer, CreateError, End, ProcessId, SegmentConfig, SegmentWriter, Track};
+use vmmload_consumer::{
+    Consumer, CreateError, End, ProcessId, SegmentConfig, SegmentWriter, Track,
+};
 
 use super::census::Row;
 use super::harvest::Harvest;
