@@ -22,6 +22,7 @@ const UNSAFE: &[&str] = &[
     "launcher/src/host/proc_files.rs",
     "launcher/src/host/process_view.rs",
     "launcher/src/host/processor.rs",
+    "launcher/src/host/questions.rs",
     "launcher/src/host/relay.rs",
     "launcher/src/host/signals.rs",
     "launcher/src/host/threads.rs",

@@ -38,6 +38,8 @@ struct Harvest {
     pace: Pace,
     /// Generation of the table of mappings that was published last.
     mappings: Option<u64>,
+    /// What the kernel wrote in the present epoch, as address and length, taken out of logs that were full.
+    kernel_spans: Vec<(u64, u64)>,
     /// The end is published, and nothing may be after it. Processes that share the memory may live on.
     ended: bool,
 }
@@ -85,6 +87,7 @@ impl Tracker {
             epoch: 0,
             pace: Pace::new(exit_ns),
             mappings: None,
+            kernel_spans: Vec::new(),
             ended: false,
         };
         Self {
@@ -128,6 +131,24 @@ impl Tracker {
         }
         let pages = settler.drain(process.machine, &mut full, Take::Happened, writer, *epoch);
         pace.armed(clock::monotonic_ns(), pages);
+    }
+
+    /// Makes room in the log of what the kernel wrote for vCPU `id`, on its own thread, because it is full.
+    pub(crate) fn drain_kernel(&self, id: u32) {
+        let mut harvest = self.lock();
+        let Harvest {
+            logs,
+            kernel_spans,
+            ended,
+            ..
+        } = &mut *harvest;
+        for log in logs.iter().filter(|log| log.id == id) {
+            log.stats.kernel.drain(|addr, len| {
+                if !*ended {
+                    kernel_spans.push((addr, len));
+                }
+            });
+        }
     }
 
     /// Starts the harvester's thread.
@@ -235,6 +256,7 @@ impl Harvest {
             self.publish_mappings(process);
         }
         self.epoch += 1;
+        self.kernel_spans.clear();
         self.writer.begin_epoch(self.epoch, clock::monotonic_ns());
     }
 

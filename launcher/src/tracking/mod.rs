@@ -1,6 +1,7 @@
 //! The data path, from the dirty rings to shared memory, in reading order.
 
 pub(crate) mod harvester;
+pub(crate) mod kernel_log;
 pub(crate) mod pace;
 pub(crate) mod settle;
 pub(crate) mod vcpu_log;
