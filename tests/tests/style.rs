@@ -49,6 +49,8 @@ const UNSAFE: &[&str] = &[
     "launcher/src/session.rs",
     "launcher/src/syscalls/descriptors.rs",
     "launcher/src/syscalls/exec.rs",
+    "launcher/src/syscalls/kernel_writes/oracle/mod.rs",
+    "launcher/src/syscalls/kernel_writes/oracle/waiting.rs",
     "launcher/src/syscalls/mapping.rs",
     "launcher/src/syscalls/memory.rs",
     "launcher/src/syscalls/proc_links.rs",

@@ -195,13 +195,13 @@ pub(super) fn statmount(w: &mut Writes<'_>) {
     }
 }
 
-/// lsm_get_self_attr(2): the attributes, and their length even if there is no room.
+/// lsm_get_self_attr(2): the attributes, and their length even if there is no room, or none of them.
 pub(super) fn lsm_get_self_attr(w: &mut Writes<'_>) {
     if w.returned().is_some() {
         let bytes: u32 = w.read(w.arg(2)).unwrap_or(0);
         w.span(w.arg(1), bytes.into());
     }
-    if w.returned().is_some() || w.result == Err(libc::E2BIG) {
+    if let Ok(_) | Err(libc::E2BIG | libc::EOPNOTSUPP) = w.result {
         w.span(w.arg(2), 4);
     }
 }

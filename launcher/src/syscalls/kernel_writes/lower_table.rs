@@ -216,7 +216,7 @@ pub(super) const ROWS: &[Row] = calls! {
     203 sched_setaffinity: Nothing;
     204 sched_getaffinity: Places(&[Returned(2, 1)]);
     205 set_thread_area: Unknown;
-    206 io_setup: Places(&[Fixed(0, 8)]);
+    206 io_setup: Places(&[Fixed(1, 8)]);
     207 io_destroy: Nothing;
     208 io_getevents: Places(&[Returned(3, 32)]);
     209 io_submit: Found(memory::io_submit);

@@ -16,6 +16,8 @@ mod ioctl;
 mod ipc;
 mod lower_table;
 mod memory;
+#[cfg(test)]
+mod oracle;
 mod processes;
 mod sizes;
 mod sockets;

@@ -101,11 +101,14 @@ pub(super) fn syslog(w: &mut Writes<'_>) {
     }
 }
 
-/// sched_getattr(2): as much as it says itself.
+/// sched_getattr(2): as much as it says itself. Newer kernels put zeros behind it, up to what was asked for.
 pub(super) fn sched_getattr(w: &mut Writes<'_>) {
+    let [attributes, asked] = [w.arg(1), w.arg(2)];
     if w.returned().is_some() {
-        let size: u32 = w.read(w.arg(1)).unwrap_or(0);
-        w.span(w.arg(1), u64::from(size).min(w.arg(2)));
+        let size = w.read::<u32>(attributes).unwrap_or(0).into();
+        let last: Option<u8> = w.read(attributes.wrapping_add(asked).wrapping_sub(1));
+        let is_padded = asked > size && last == Some(0);
+        w.span(attributes, if is_padded { asked } else { asked.min(size) });
     }
 }
 
