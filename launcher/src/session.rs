@@ -168,7 +168,13 @@ fn start(launch: Launch, inherited: &Inherited) -> Result<GuestThread, RunError>
         .flat_map(|a| a.as_bytes_with_nul().to_vec())
         .collect();
     let tracker = Tracker::create(&config, &command, parent, machine).map_err(RunError::Segment)?;
-    let stats = Arc::new(VcpuStats::default());
+    let stats = Arc::new(VcpuStats::new(config.track));
+    // As execve(2) writes them, before the first instruction. They are few, and the log is empty.
+    for written in image.zeroed.iter().chain(&stack.written) {
+        stats
+            .kernel
+            .push(written.start, written.end - written.start);
+    }
     tracker.add_vcpu(0, ring, stats.clone());
     let executable = std::fs::canonicalize(&path).unwrap_or(path);
     let executable = CString::new(executable.as_os_str().as_bytes()).unwrap_or_default();

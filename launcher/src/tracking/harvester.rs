@@ -97,6 +97,11 @@ impl Tracker {
         self.lock().drain_vcpu(process.machine, &table, id);
     }
 
+    /// Makes room in the log of what the kernel wrote for vCPU `id`, on its own thread, because it is full.
+    pub(crate) fn drain_kernel(&self, id: u32) {
+        self.lock().drain_kernel(id);
+    }
+
     /// Takes the pages of `range` away from the guest because their mappings in `table` are about to go: what
     /// they had until now is counted as theirs. The caller makes the host call next.
     pub(crate) fn retire(&self, machine: &Machine, table: &Mappings, range: &Range<u64>) {

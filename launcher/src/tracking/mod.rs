@@ -4,6 +4,7 @@ mod book;
 pub(crate) mod census;
 mod harvest;
 pub(crate) mod harvester;
+pub(crate) mod kernel_log;
 mod kernel_writes;
 mod pace;
 mod settle;
