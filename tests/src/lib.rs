@@ -13,6 +13,7 @@ mod guest;
 pub mod kvm;
 pub mod machine;
 mod needs;
+pub mod oracle;
 mod outcome;
 pub mod packages;
 mod program;
