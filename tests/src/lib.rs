@@ -18,6 +18,7 @@ mod outcome;
 pub mod packages;
 mod program;
 pub mod scratch;
+pub mod segment;
 mod session;
 pub mod stressors;
 pub mod watched;
