@@ -18,6 +18,7 @@ mod outcome;
 pub mod packages;
 mod program;
 pub mod scratch;
+pub mod script;
 pub mod segment;
 mod session;
 pub mod stressors;
