@@ -1,6 +1,6 @@
 //! The reading side of a segment: attach, check, follow.
 
-use crate::heat::{self, Heat};
+use crate::heat::{self, Heat, HugePage};
 use crate::layout::{BadField, Layout};
 use crate::mappings::{self, Mappings};
 use crate::memory::{ReaderMemory, path_of};
@@ -9,10 +9,10 @@ use crate::segment_name;
 use crate::sync::{AtomicU64, Ordering, load_acquire};
 use crate::sys;
 use crate::wire::{
-    COMMAND_BYTES, Counter, End, Event, Header, Kind, MAGIC, MAJOR, NOT_READY, PAGE_SIZE,
+    COMMAND_BYTES, Counter, End, Epoch, Event, Header, Kind, MAGIC, MAJOR, NOT_READY, PAGE_SIZE,
     ProcessId, Track, WORD, field,
 };
-use crate::writer::{heat_memory, map_memory, ring_memory};
+use crate::writer::{epoch_memory, heat_memory, map_memory, ring_memory};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -133,6 +133,10 @@ pub struct Info {
     pub started: Duration,
     /// Length of an epoch.
     pub interval: Duration,
+    /// Per cent of the program's time that tracking may take; epochs go on until it does not take more.
+    pub max_overhead: u32,
+    /// Entries of each vCPU's dirty ring.
+    pub buffer: u32,
     /// Which accesses are watched; `None` for a value that this version does not know.
     pub track: Option<Track>,
     /// Current epoch.
@@ -195,6 +199,7 @@ pub struct Consumer {
     /// As it was at attach; only the part that never changes is used.
     header: Header,
     ring: RingReader,
+    epochs: RingReader,
     path: PathBuf,
 }
 
@@ -230,11 +235,13 @@ impl Consumer {
         })?;
         let memory = map(layout.len)?;
         let ring = RingReader::oldest(ring_memory(memory.words(), &layout));
+        let epochs = RingReader::oldest(epoch_memory(memory.words(), &layout));
         Ok(Self {
             memory,
             layout,
             header,
             ring,
+            epochs,
             path: path.into(),
         })
     }
@@ -249,14 +256,19 @@ impl Consumer {
         &self.path
     }
 
-    /// Moves the cursor behind the newest record: only what comes from now on will be delivered.
+    /// Moves the cursors behind the newest record and the newest epoch: only what comes from now on will
+    /// be delivered.
     pub fn skip_to_now(&mut self) {
-        self.ring = RingReader::newest(ring_memory(self.memory.words(), &self.layout));
+        let words = self.memory.words();
+        self.ring = RingReader::newest(ring_memory(words, &self.layout));
+        self.epochs = RingReader::newest(epoch_memory(words, &self.layout));
     }
 
-    /// Moves the cursor back to the oldest record still in the ring.
+    /// Moves the cursors back to the oldest record and the oldest epoch that are still there.
     pub fn rewind(&mut self) {
-        self.ring = RingReader::oldest(ring_memory(self.memory.words(), &self.layout));
+        let words = self.memory.words();
+        self.ring = RingReader::oldest(ring_memory(words, &self.layout));
+        self.epochs = RingReader::oldest(epoch_memory(words, &self.layout));
     }
 
     /// Position of the record that comes next: grows by one for each delivered or lost one.
@@ -270,13 +282,46 @@ impl Consumer {
         reason = "None means not yet, and an iterator would end"
     )]
     pub fn next(&mut self) -> Option<Item> {
-        match self
-            .ring
-            .next(ring_memory(self.memory.words(), &self.layout))?
-        {
-            Found::Event(event) => Some(Item::Event(event)),
+        let ring = ring_memory(self.memory.words(), &self.layout);
+        let is_known = |words: &_| Event::from_words(*words).is_some();
+        match self.ring.next(ring, is_known)? {
+            Found::Record(words) => Event::from_words(words).map(Item::Event),
             Found::Lost(records) => Some(Item::Lost(records)),
         }
+    }
+
+    /// The finished epochs that are still in their ring, oldest first: the last 4,096, where the launcher
+    /// chose the size. Gaps in their numbers are epochs that found no memory.
+    pub fn epochs(&self) -> Vec<Epoch> {
+        let ring = epoch_memory(self.memory.words(), &self.layout);
+        let mut reader = RingReader::oldest(ring);
+        let mut epochs = Vec::new();
+        while let Some(found) = reader.next(ring, |_| true) {
+            if let Found::Record(words) = found {
+                epochs.push(Epoch::from_words(words));
+            }
+        }
+        epochs
+    }
+
+    /// The next finished epoch; `None` when no other has ended yet. All its records were published before, so
+    /// who then reads on with [`Self::next`] will not meet a record of it that was not there already.
+    ///
+    /// Epochs that this consumer comes too late for, and those that found no memory, are gaps in the
+    /// numbers.
+    pub fn next_epoch(&mut self) -> Option<Epoch> {
+        let ring = epoch_memory(self.memory.words(), &self.layout);
+        loop {
+            if let Found::Record(words) = self.epochs.next(ring, |_| true)? {
+                return Some(Epoch::from_words(words));
+            }
+        }
+    }
+
+    /// How the regions of 2 MiB that were touched since the process started are used, by address: what
+    /// huge pages there would hold.
+    pub fn huge_pages(&self) -> Vec<HugePage> {
+        heat::huge_pages(heat_memory(self.memory.words(), &self.layout))
     }
 
     /// Every page's total since the process started, in no particular order.
@@ -337,6 +382,8 @@ impl Consumer {
             start_ns: fixed.start_monotonic_ns,
             started: Duration::from_nanos(fixed.start_realtime_ns),
             interval: Duration::from_nanos(fixed.interval_ns),
+            max_overhead: fixed.max_overhead,
+            buffer: fixed.buffer,
             track: Track::from_bits(fixed.track),
             epoch,
             epoch_ns: now.epoch_ns,

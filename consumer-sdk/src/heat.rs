@@ -5,8 +5,10 @@
 //! key `i` names the region and kind of counter page `i`. Both only ever grow. The hash table that
 //! finds a key's index is the writer's own, in private memory.
 
+use crate::mappings::{Mapping, Mappings};
 use crate::sync::{AtomicU64, Ordering, load_acquire};
 use crate::wire::{Kind, PAGE_SIZE, PAGES_PER_REGION, WORD};
+use std::collections::BTreeMap;
 
 /// Bits of an address below its 2 MiB region.
 const REGION_SHIFT: u32 = 21;
@@ -237,4 +239,81 @@ pub(crate) fn cells(heat: HeatMemory<'_>) -> impl Iterator<Item = Heat> + '_ {
                 })
             })
     })
+}
+
+/// How the program used one aligned 2 MiB of its address space since it started: of the 512 pages that a
+/// huge page there holds, how many had an event.
+///
+/// A region with few touched pages is one for which a huge page would be mostly waste; one with nearly all
+/// touched would save 511 entries of the TLB. Whether the host backs the region with a huge page is another
+/// question, which the counts do not depend on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct HugePage {
+    /// Its first address.
+    pub addr: u64,
+    /// Pages with an event of any kind.
+    pub touched: u32,
+    /// Pages that the program stored to.
+    pub written: u32,
+    /// Pages with a read event. They may have write events, too, from other epochs.
+    pub read: u32,
+    /// Pages that the kernel wrote for the program.
+    pub kernel: u32,
+}
+
+impl HugePage {
+    /// Bytes of a huge page.
+    pub const BYTES: u64 = 1 << REGION_SHIFT;
+    /// Pages of 4 KiB in it.
+    pub const PAGES: u32 = PAGES_PER_REGION as u32;
+
+    /// The share of its pages that were touched, 0 to 1.
+    pub fn utilisation(&self) -> f64 {
+        f64::from(self.touched) / f64::from(Self::PAGES)
+    }
+
+    /// The mappings that have a part in it: those that are there, by address, or where there are none,
+    /// those that were.
+    pub fn mappings<'m>(&self, mappings: &'m Mappings) -> Vec<&'m Mapping> {
+        let end = self.addr.saturating_add(Self::BYTES);
+        let there = &mappings.entries;
+        let first = there.partition_point(|mapping| mapping.end <= self.addr);
+        let inside = |mapping: &&Mapping| mapping.start < end;
+        let found: Vec<_> = there[first..].iter().take_while(inside).collect();
+        if !found.is_empty() {
+            return found;
+        }
+        let was_inside = |mapping: &&Mapping| mapping.start < end && self.addr < mapping.end;
+        mappings.retired.iter().filter(was_inside).collect()
+    }
+}
+
+/// A bit for each page of a region, and each kind.
+type Touched = [[u64; PAGES_PER_REGION / 64]; Kind::ALL.len()];
+
+/// The regions with a counter that is not zero, by address.
+pub(crate) fn huge_pages(heat: HeatMemory<'_>) -> Vec<HugePage> {
+    let mut regions: BTreeMap<u64, Touched> = BTreeMap::new();
+    for Heat { addr, kind, .. } in cells(heat) {
+        let touched = regions.entry(addr >> REGION_SHIFT).or_default();
+        let page = page_in_region(addr);
+        touched[kind as usize][page / 64] |= 1 << (page % 64);
+    }
+    regions
+        .into_iter()
+        .map(|(region, touched)| HugePage {
+            addr: region << REGION_SHIFT,
+            touched: ones(
+                (0..touched[0].len())
+                    .map(|word| touched.iter().fold(0, |any, kind| any | kind[word])),
+            ),
+            written: ones(touched[Kind::Write as usize]),
+            read: ones(touched[Kind::Read as usize]),
+            kernel: ones(touched[Kind::Kernel as usize]),
+        })
+        .collect()
+}
+
+fn ones(words: impl IntoIterator<Item = u64>) -> u32 {
+    words.into_iter().map(u64::count_ones).sum()
 }

@@ -1,21 +1,23 @@
 //! Where the parts of a segment are: computed by the writer, checked by the readers.
 
 use crate::wire::{
-    EventRecord, Header, MAX_HEAT_PAGES, MAX_MAP_ENTRIES, MAX_RING_RECORDS, MAX_STRING_BYTES,
-    MapRecord, PAGE_SIZE, PAGES_PER_REGION, WORD,
+    EpochSlot, EventRecord, Header, MAX_EPOCH_RECORDS, MAX_HEAT_PAGES, MAX_MAP_ENTRIES,
+    MAX_RING_RECORDS, MAX_STRING_BYTES, MapRecord, PAGE_SIZE, PAGES_PER_REGION, WORD,
 };
 use core::ops::Range;
 
 /// The parts of one segment. Offsets and sizes in bytes; every offset is a multiple of [`PAGE_SIZE`].
 ///
 /// ```text
-/// 0         ring       keys            counters             maps           strings     len
-/// | header  | records  | heat_pages u64 | heat_pages x 4 KiB | 2 x entries | text       |
+/// 0        ring      epochs    keys             counters             maps          strings  len
+/// | header | records | records | heat_pages u64 | heat_pages x 4 KiB | 2 x entries | text   |
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Layout {
     pub(crate) ring: usize,
     pub(crate) ring_records: usize,
+    pub(crate) epochs: usize,
+    pub(crate) epoch_records: usize,
     pub(crate) keys: usize,
     pub(crate) counters: usize,
     pub(crate) heat_pages: usize,
@@ -40,24 +42,29 @@ impl Layout {
     /// The first size that is zero, too large, or (for the ring) no power of two.
     pub(crate) fn new(
         ring_records: u32,
+        epoch_records: u32,
         heat_pages: u32,
         map_entries: u32,
         string_bytes: u32,
     ) -> Result<Self, BadField> {
-        check_ring_records(ring_records)?;
+        check_records("ring_records", ring_records, MAX_RING_RECORDS)?;
+        check_records("epoch_records", epoch_records, MAX_EPOCH_RECORDS)?;
         check_size("heat_pages", heat_pages, MAX_HEAT_PAGES)?;
         check_size("map_entries", map_entries, MAX_MAP_ENTRIES)?;
         check_size("string_bytes", string_bytes, MAX_STRING_BYTES)?;
         let [records, pages] = [ring_records as usize, heat_pages as usize];
         let [entries, text] = [map_entries as usize, string_bytes as usize];
         let ring = PAGE_SIZE;
-        let keys = page_up(ring + records * size_of::<EventRecord>());
+        let epochs = page_up(ring + records * size_of::<EventRecord>());
+        let keys = page_up(epochs + epoch_records as usize * size_of::<EpochSlot>());
         let counters = page_up(keys + pages * WORD);
         let maps = counters + pages * PAGE_SIZE;
         let strings = maps + 2 * map_table_bytes(entries);
         Ok(Self {
             ring,
             ring_records: records,
+            epochs,
+            epoch_records: epoch_records as usize,
             keys,
             counters,
             heat_pages: pages,
@@ -88,6 +95,11 @@ impl Layout {
                 size_of::<EventRecord>() as u64,
             ),
             (
+                "epoch_size",
+                u64::from(header.epoch_size),
+                size_of::<EpochSlot>() as u64,
+            ),
+            (
                 "pages_per_region",
                 u64::from(header.pages_per_region),
                 PAGES_PER_REGION as u64,
@@ -110,12 +122,14 @@ impl Layout {
         // The sizes decide everything else: the offsets must be the ones that follow from them.
         let layout = Self::new(
             header.ring_records,
+            header.epoch_records,
             header.heat_pages,
             header.map_entries,
             text,
         )?;
         let offsets = [
             ("ring_offset", header.ring_offset, layout.ring),
+            ("epochs_offset", header.epochs_offset, layout.epochs),
             ("keys_offset", header.keys_offset, layout.keys),
             ("counters_offset", header.counters_offset, layout.counters),
             ("maps_offset", header.maps_offset, layout.maps),
@@ -134,6 +148,11 @@ impl Layout {
     /// Words of the event ring.
     pub(crate) fn ring_words(&self) -> Range<usize> {
         words(self.ring, self.ring_records * size_of::<EventRecord>())
+    }
+
+    /// Words of the ring of epochs.
+    pub(crate) fn epoch_words(&self) -> Range<usize> {
+        words(self.epochs, self.epoch_records * size_of::<EpochSlot>())
     }
 
     /// Words of the heat table's keys.
@@ -177,14 +196,14 @@ fn page_up(bytes: usize) -> usize {
     bytes.next_multiple_of(PAGE_SIZE)
 }
 
-fn check_ring_records(records: u32) -> Result<(), BadField> {
+fn check_records(field: &'static str, records: u32, max: u32) -> Result<(), BadField> {
     if !records.is_power_of_two() {
         return Err(BadField {
-            field: "ring_records",
+            field,
             value: u64::from(records),
         });
     }
-    check_size("ring_records", records, MAX_RING_RECORDS)
+    check_size(field, records, max)
 }
 
 fn check_size(field: &'static str, value: u32, max: u32) -> Result<(), BadField> {

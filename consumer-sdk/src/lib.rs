@@ -18,7 +18,9 @@
 //! # Ok::<(), vmmload_consumer::AttachError>(())
 //! ```
 //!
-//! [`Consumer::heat`] has the totals of every page since the start, for those who come late.
+//! [`Consumer::heat`] has the totals of every page since the start, for those who come late, and
+//! [`Consumer::huge_pages`] how they are spread over regions of 2 MiB. [`Consumer::next_epoch`] has the working
+//! set of each epoch, and what watching it has cost.
 //! [`Consumer::mappings`] names what lies at an address. [`list()`] finds the processes. The layout of a
 //! segment is documented byte by byte in `ABI.md`.
 
@@ -45,17 +47,17 @@ mod writer;
 
 #[cfg(not(all(test, loom)))]
 pub use consumer::{AttachError, Consumer, Info, Item, Status};
-pub use heat::{Heat, HeatIndex};
+pub use heat::{Heat, HeatIndex, HugePage};
 #[cfg(not(all(test, loom)))]
 pub use list::{consumers, list, segment_name};
 pub use mappings::{
-    Mapping, MappingEntry, Mappings, PROT_EXEC, PROT_READ, PROT_SHARED, PROT_WRITE,
+    Mapping, MappingClass, MappingEntry, Mappings, PROT_EXEC, PROT_READ, PROT_SHARED, PROT_WRITE,
 };
 #[cfg(not(all(test, loom)))]
 pub use sys::monotonic_ns;
-pub use wire::{Counter, End, Event, Kind, Method, PAGE_SIZE, ProcessId, Track};
+pub use wire::{Counter, End, Epoch, Event, Kind, Method, PAGE_SIZE, ProcessId, Track};
 #[cfg(not(all(test, loom)))]
-pub use writer::{CreateError, SegmentConfig, SegmentWriter};
+pub use writer::{CreateError, SegmentConfig, SegmentWriter, Sighting};
 
 #[cfg(all(test, loom))]
 mod loom_tests;

@@ -25,6 +25,8 @@ fn event(number: u64) -> Event {
         time_ns: number + 1,
         epoch: number as u32 + 1,
         count: number as u32 + 1,
+        bytes: number as u32 + 1,
+        mapping: number as u32 + 1,
     }
 }
 
@@ -40,11 +42,11 @@ impl Ring {
         Self {
             head,
             backed,
-            slots: zeroes(CAPACITY * EVENT_WORDS),
+            slots: zeroes(CAPACITY * (EVENT_WORDS + 1)),
         }
     }
 
-    fn memory(&self) -> RingMemory<'_> {
+    fn memory(&self) -> RingMemory<'_, EVENT_WORDS> {
         RingMemory {
             head: &self.head,
             backed: &self.backed,
@@ -56,10 +58,14 @@ impl Ring {
 /// Reads once; returns how many records that accounts for.
 fn read_one(reader: &mut RingReader, ring: &Ring) -> u64 {
     let position = reader.position();
-    match reader.next(ring.memory()) {
+    match reader.next(ring.memory(), |_| true) {
         None => 0,
-        Some(Found::Event(found)) => {
-            assert_eq!(found, event(position), "torn or misplaced record");
+        Some(Found::Record(found)) => {
+            assert_eq!(
+                found,
+                event(position).to_words(),
+                "torn or misplaced record"
+            );
             1
         }
         Some(Found::Lost(lost)) => lost,
@@ -74,9 +80,9 @@ fn loom_a_reader_never_sees_a_torn_record_and_accounts_for_every_one() {
         let writer = thread::spawn({
             let ring = Arc::clone(&ring);
             move || {
-                let mut writer = RingWriter::default();
+                let mut writer = RingWriter::new(CAPACITY);
                 for number in 0..WRITES {
-                    writer.publish(ring.memory(), event(number), |_| true);
+                    writer.publish(ring.memory(), event(number).to_words(), |_| true);
                 }
             }
         });
@@ -139,7 +145,8 @@ fn loom_a_copied_mapping_table_is_of_one_version() {
                         end: version,
                         offset: version,
                         prot: version as u32,
-                        name: "",
+                        id: version as u32,
+                        ..MappingEntry::default()
                     };
                     writer.publish(table.memory(), [entry].into_iter(), |_| true);
                 }
@@ -148,8 +155,14 @@ fn loom_a_copied_mapping_table_is_of_one_version() {
         if let Some(copy) = mappings::read(table.memory()) {
             assert_eq!(copy.entries.len(), usize::from(copy.version > 0));
             for entry in copy.entries {
-                let expected = [copy.version; 4];
-                let found = [entry.start, entry.end, entry.offset, u64::from(entry.prot)];
+                let expected = [copy.version; 5];
+                let found = [
+                    entry.start,
+                    entry.end,
+                    entry.offset,
+                    entry.prot.into(),
+                    entry.id.into(),
+                ];
                 assert_eq!(found, expected, "mixed versions");
             }
         }

@@ -16,7 +16,7 @@
 //! `v + 1` or later at (d), and so starts again.
 
 use crate::sync::{AtomicU64, Ordering, fence, load_acquire};
-use crate::wire::{MAP_WORDS, MAPS_OVERFLOW, MapRecord, PAGE_SIZE, WORD};
+use crate::wire::{Event, MAP_WORDS, MAPS_OVERFLOW, MapRecord, PAGE_SIZE, WORD};
 use core::ops::Range;
 use std::collections::HashMap;
 use zerocopy::transmute;
@@ -36,8 +36,64 @@ pub const PROT_EXEC: u32 = 4;
 /// Stores are visible to other processes that map the same object.
 pub const PROT_SHARED: u32 = 8;
 
+/// What lies behind a mapping.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u32)]
+pub enum MappingClass {
+    /// Private memory without a file.
+    #[default]
+    Anonymous = 0,
+    /// A file; the name is its path.
+    File = 1,
+    /// What brk(2) moves the end of.
+    Heap = 2,
+    /// The stack of the first thread.
+    Stack = 3,
+    /// The stack of another thread.
+    ThreadStack = 4,
+    /// Memory without a file in the file system that several processes can map.
+    Shared = 5,
+    /// A device.
+    Device = 6,
+    /// Pages of the kernel's own, such as `[vdso]`.
+    Kernel = 7,
+}
+
+impl MappingClass {
+    const ALL: [Self; 8] = [
+        Self::Anonymous,
+        Self::File,
+        Self::Heap,
+        Self::Stack,
+        Self::ThreadStack,
+        Self::Shared,
+        Self::Device,
+        Self::Kernel,
+    ];
+
+    /// The word that reports use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Anonymous => "anonymous",
+            Self::File => "file",
+            Self::Heap => "heap",
+            Self::Stack => "stack",
+            Self::ThreadStack => "thread-stack",
+            Self::Shared => "shared",
+            Self::Device => "device",
+            Self::Kernel => "kernel",
+        }
+    }
+
+    /// What this version does not know is anonymous.
+    fn from_number(number: u32) -> Self {
+        let class = Self::ALL.get(number as usize);
+        class.copied().unwrap_or_default()
+    }
+}
+
 /// One mapping as the writer is given it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MappingEntry<'a> {
     /// First address.
     pub start: u64,
@@ -49,10 +105,21 @@ pub struct MappingEntry<'a> {
     pub prot: u32,
     /// File path, `[heap]` and the like, or empty.
     pub name: &'a str,
+    /// Identity, never used again for another mapping of the process. What is left of a mapping that was
+    /// cut, grew or changed its rights keeps it.
+    pub id: u32,
+    /// What lies behind it.
+    pub class: MappingClass,
+    /// The thread whose stack it is, for [`MappingClass::ThreadStack`]; else 0.
+    pub thread: u32,
+    /// Epoch in which it came.
+    pub born: u32,
+    /// Epoch in which it went; 0: it is there.
+    pub retired: u32,
 }
 
 /// One mapping as a reader gets it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mapping {
     /// First address.
     pub start: u64,
@@ -64,6 +131,17 @@ pub struct Mapping {
     pub prot: u32,
     /// File path, `[heap]` and the like, or empty.
     pub name: String,
+    /// Identity, never used again for another mapping of the process. What is left of a mapping that was
+    /// cut, grew or changed its rights keeps it.
+    pub id: u32,
+    /// What lies behind it.
+    pub class: MappingClass,
+    /// The thread whose stack it is, for [`MappingClass::ThreadStack`]; else 0.
+    pub thread: u32,
+    /// Epoch in which it came.
+    pub born: u32,
+    /// Epoch in which it went; 0: it is there.
+    pub retired: u32,
 }
 
 impl Mapping {
@@ -80,11 +158,13 @@ impl Mapping {
     }
 }
 
-/// A copy of the mapping table, ordered by address.
+/// A copy of the mapping table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mappings {
     /// The mappings, ordered by start address.
     pub entries: Vec<Mapping>,
+    /// Mappings that had events and are gone, the latest last, as far as there is room for them.
+    pub retired: Vec<Mapping>,
     /// The table was too small: mappings behind the last one are missing.
     pub truncated: bool,
     /// Counts the changes; equal versions of one segment mean equal tables.
@@ -97,6 +177,16 @@ impl Mappings {
         let after = self.entries.partition_point(|entry| entry.start <= addr);
         let entry = self.entries.get(after.checked_sub(1)?)?;
         (addr < entry.end).then_some(entry)
+    }
+
+    /// The mapping that an event hit, whether it is still there or not. `None` where it is not known, or was
+    /// forgotten.
+    pub fn of(&self, event: &Event) -> Option<&Mapping> {
+        let hit = |entry: &&Mapping| {
+            entry.id == event.mapping && (entry.start..entry.end).contains(&event.addr)
+        };
+        let there = self.find(event.addr).filter(hit);
+        there.or_else(|| self.retired.iter().rev().find(hit))
     }
 }
 
@@ -166,19 +256,18 @@ impl MapWriter {
                 break;
             }
             let name = self.intern(memory, entry.name, &mut back);
-            let MappingEntry {
-                start,
-                end,
-                offset,
-                prot,
-                ..
-            } = entry;
             let words: [u64; MAP_WORDS] = transmute!(MapRecord {
-                start,
-                end,
-                offset,
-                prot,
-                name
+                start: entry.start,
+                end: entry.end,
+                offset: entry.offset,
+                prot: entry.prot,
+                name,
+                id: entry.id,
+                class: entry.class as u32,
+                thread: entry.thread,
+                born: entry.born,
+                retired: entry.retired,
+                _reserved: 0,
             });
             let slots = memory.tables[table][count * MAP_WORDS..].iter();
             for (slot, word) in slots.zip(words) {
@@ -289,9 +378,11 @@ pub(crate) fn read(memory: MapMemory<'_>) -> Option<Mappings> {
             .into_iter()
             .map(|record| named(memory, record))
             .collect();
+        let retired = entries.extract_if(.., |entry| entry.retired > 0).collect();
         entries.sort_by_key(|entry| entry.start);
         Some(Mappings {
             entries,
+            retired,
             truncated: state & MAPS_OVERFLOW != 0,
             version,
         })
@@ -302,26 +393,24 @@ fn copy_records(table: &[AtomicU64], count: u64) -> Vec<MapRecord> {
     let count = usize::try_from(count).unwrap_or(usize::MAX);
     let (slots, _) = table.as_chunks::<MAP_WORDS>();
     let load = |slot: &[AtomicU64; MAP_WORDS]| {
-        let words = [0, 1, 2, 3].map(|i: usize| slot[i].load(Ordering::Relaxed)); // (b)
+        let words: [u64; MAP_WORDS] = core::array::from_fn(|i| slot[i].load(Ordering::Relaxed)); // (b)
         transmute!(words)
     };
     slots.iter().take(count).map(load).collect()
 }
 
 fn named(memory: MapMemory<'_>, record: MapRecord) -> Mapping {
-    let MapRecord {
-        start,
-        end,
-        offset,
-        prot,
-        name,
-    } = record;
     Mapping {
-        start,
-        end,
-        offset,
-        prot,
-        name: read_name(memory, name).unwrap_or_default(),
+        start: record.start,
+        end: record.end,
+        offset: record.offset,
+        prot: record.prot,
+        name: read_name(memory, record.name).unwrap_or_default(),
+        id: record.id,
+        class: MappingClass::from_number(record.class),
+        thread: record.thread,
+        born: record.born,
+        retired: record.retired,
     }
 }
 

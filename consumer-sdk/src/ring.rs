@@ -1,4 +1,4 @@
-//! The event ring: one writer, any number of readers, lossy, without locks.
+//! A ring of records: one writer, any number of readers, lossy, without locks.
 //!
 //! The writer never waits and never looks at a reader. Each slot carries the position of the record in
 //! it, so a reader can tell a record it came for from one that has overwritten it, and a half-written
@@ -19,42 +19,42 @@
 //! read.
 
 use crate::sync::{AtomicU64, Ordering, fence, load_acquire};
-use crate::wire::{EVENT_WORDS, Event};
 use core::ops::Range;
 
-/// Records backed by memory at a time: 256 KiB, large enough to make the system call rare and small
-/// enough that a short program costs little.
-pub(crate) const BACKING_STEP: usize = 8192;
 /// Sequence of a slot that is being overwritten.
 const WRITING: u64 = u64::MAX;
 
-/// The words of one ring in memory.
+/// The words of one ring in memory, of records with `N` words behind their sequence.
 #[derive(Clone, Copy)]
-pub(crate) struct RingMemory<'a> {
+pub(crate) struct RingMemory<'a, const N: usize> {
     /// Next position to be published.
     pub(crate) head: &'a AtomicU64,
     /// Slots below this one have memory behind them. A reader must not touch the others: on a full
     /// /dev/shm that would kill it.
     pub(crate) backed: &'a AtomicU64,
-    /// `capacity` slots of [`EVENT_WORDS`] words; the capacity is a power of two.
+    /// `capacity` slots of `N + 1` words; the capacity is a power of two.
     pub(crate) slots: &'a [AtomicU64],
 }
 
-impl<'a> RingMemory<'a> {
+impl<'a, const N: usize> RingMemory<'a, N> {
     fn capacity(&self) -> usize {
-        self.slots.len() / EVENT_WORDS
+        self.slots.len() / (N + 1)
     }
 
-    fn slot(&self, index: usize) -> Option<&'a [AtomicU64; EVENT_WORDS]> {
-        self.slots.get(index * EVENT_WORDS..)?.first_chunk()
+    /// The sequence of a slot, and its other words.
+    fn slot(&self, index: usize) -> Option<(&'a AtomicU64, &'a [AtomicU64; N])> {
+        let (sequence, words) = self.slots.get(index * (N + 1)..)?.split_first()?;
+        Some((sequence, words.first_chunk()?))
     }
 }
 
 /// The writer's private half of the ring.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct RingWriter {
     head: u64,
     backed: usize,
+    /// Records backed by memory at a time.
+    step: usize,
 }
 
 /// What became of a published record.
@@ -66,37 +66,47 @@ pub(crate) enum Published {
 }
 
 impl RingWriter {
+    /// The writer of an empty ring, which asks for memory for `step` records at a time.
+    pub(crate) fn new(step: usize) -> Self {
+        let (head, backed) = (0, 0);
+        Self { head, backed, step }
+    }
+
     /// Publishes one record in a bounded number of instructions.
     ///
     /// `back` is asked for memory behind a range of slots when the head first reaches it, and answers
     /// whether there is any. After a refusal it is asked again one lap later, not at each record.
     #[inline]
-    pub(crate) fn publish(
+    pub(crate) fn publish<const N: usize>(
         &mut self,
-        ring: RingMemory<'_>,
-        event: Event,
+        ring: RingMemory<'_, N>,
+        record: [u64; N],
         back: impl FnOnce(Range<usize>) -> bool,
     ) -> Published {
         let index = (self.head % ring.capacity() as u64) as usize;
         if index >= self.backed && !self.extend(ring, index, back) {
             return self.advance(ring, Published::Dropped);
         }
-        let Some(slot) = ring.slot(index) else {
+        let Some((sequence, words)) = ring.slot(index) else {
             return self.advance(ring, Published::Dropped);
         };
-        slot[0].store(WRITING, Ordering::Relaxed);
+        sequence.store(WRITING, Ordering::Relaxed);
         // (2), pairs with the reader's fence (d): the words below are not seen before WRITING is.
         fence(Ordering::Release);
-        for (word, value) in slot[1..].iter().zip(event.to_words()) {
+        for (word, value) in words.iter().zip(record) {
             word.store(value, Ordering::Relaxed);
         }
         // (4), pairs with the reader's load (b).
-        slot[0].store(self.head + 1, Ordering::Release);
+        sequence.store(self.head + 1, Ordering::Release);
         self.advance(ring, Published::Written)
     }
 
     #[inline]
-    fn advance(&mut self, ring: RingMemory<'_>, outcome: Published) -> Published {
+    fn advance<const N: usize>(
+        &mut self,
+        ring: RingMemory<'_, N>,
+        outcome: Published,
+    ) -> Published {
         self.head += 1;
         // (5), pairs with the reader's load (a).
         ring.head.store(self.head, Ordering::Release);
@@ -104,13 +114,13 @@ impl RingWriter {
     }
 
     #[cold]
-    fn extend(
+    fn extend<const N: usize>(
         &mut self,
-        ring: RingMemory<'_>,
+        ring: RingMemory<'_, N>,
         index: usize,
         back: impl FnOnce(Range<usize>) -> bool,
     ) -> bool {
-        let end = (self.backed + BACKING_STEP).min(ring.capacity());
+        let end = (self.backed + self.step).min(ring.capacity());
         if index != self.backed || !back(self.backed..end) {
             return false;
         }
@@ -129,14 +139,14 @@ pub(crate) struct RingReader {
 
 /// What a reader found at its cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Found {
-    Event(Event),
+pub(crate) enum Found<const N: usize> {
+    Record([u64; N]),
     Lost(u64),
 }
 
 /// What one look at one slot showed.
-enum Slot {
-    Event(Event),
+enum Slot<const N: usize> {
+    Record([u64; N]),
     /// Nothing that this reader can use was ever there.
     Dropped,
     /// A later record is there, or on its way.
@@ -146,7 +156,7 @@ enum Slot {
 impl RingReader {
     /// A reader that begins with the oldest record still in the ring. What came before it counts
     /// neither as delivered nor as lost.
-    pub(crate) fn oldest(ring: RingMemory<'_>) -> Self {
+    pub(crate) fn oldest<const N: usize>(ring: RingMemory<'_, N>) -> Self {
         // Pairs with the writer's store (5).
         let head = load_acquire(ring.head);
         Self {
@@ -155,7 +165,7 @@ impl RingReader {
     }
 
     /// A reader that begins with the next record to be published.
-    pub(crate) fn newest(ring: RingMemory<'_>) -> Self {
+    pub(crate) fn newest<const N: usize>(ring: RingMemory<'_, N>) -> Self {
         // Pairs with the writer's store (5).
         Self {
             cursor: load_acquire(ring.head),
@@ -168,7 +178,13 @@ impl RingReader {
     }
 
     /// The next record, or how many were lost, or `None` when the reader has seen everything.
-    pub(crate) fn next(&mut self, ring: RingMemory<'_>) -> Option<Found> {
+    ///
+    /// A record for which `is_known` is false counts as lost.
+    pub(crate) fn next<const N: usize>(
+        &mut self,
+        ring: RingMemory<'_, N>,
+        is_known: impl Fn(&[u64; N]) -> bool,
+    ) -> Option<Found<N>> {
         // (a), pairs with the writer's store (5).
         let head = load_acquire(ring.head);
         let mut dropped = 0;
@@ -176,10 +192,11 @@ impl RingReader {
         while self.cursor < head && dropped < ring.capacity() as u64 {
             match self.look(ring, head) {
                 Slot::Dropped => dropped += 1,
-                Slot::Event(_) | Slot::Overwritten if dropped > 0 => break,
-                Slot::Event(event) => {
+                Slot::Record(record) if !is_known(&record) => dropped += 1,
+                Slot::Record(_) | Slot::Overwritten if dropped > 0 => break,
+                Slot::Record(record) => {
                     self.cursor += 1;
-                    return Some(Found::Event(event));
+                    return Some(Found::Record(record));
                 }
                 Slot::Overwritten => return Some(Found::Lost(self.catch_up(ring))),
             }
@@ -190,7 +207,7 @@ impl RingReader {
 
     /// Moves to the middle of the ring, where the writer is half a lap from overtaking again, and
     /// returns how many records that skips: at least one.
-    fn catch_up(&mut self, ring: RingMemory<'_>) -> u64 {
+    fn catch_up<const N: usize>(&mut self, ring: RingMemory<'_, N>) -> u64 {
         // (a), pairs with the writer's store (5).
         let head = load_acquire(ring.head);
         let middle = head.saturating_sub(ring.capacity() as u64 / 2);
@@ -200,7 +217,7 @@ impl RingReader {
         lost
     }
 
-    fn look(&self, ring: RingMemory<'_>, head: u64) -> Slot {
+    fn look<const N: usize>(&self, ring: RingMemory<'_, N>, head: u64) -> Slot<N> {
         let capacity = ring.capacity() as u64;
         if head - self.cursor > capacity {
             return Slot::Overwritten;
@@ -211,11 +228,11 @@ impl RingReader {
         if index >= load_acquire(ring.backed) {
             return Slot::Dropped;
         }
-        let Some(slot) = ring.slot(index as usize) else {
+        let Some((sequence, words)) = ring.slot(index as usize) else {
             return Slot::Dropped;
         };
         // (b), pairs with the writer's store (4).
-        let before = load_acquire(&slot[0]);
+        let before = load_acquire(sequence);
         if before != self.cursor + 1 {
             // An older sequence below the head: the writer had no memory and passed over the slot.
             let older = before <= self.cursor;
@@ -225,12 +242,12 @@ impl RingReader {
                 Slot::Overwritten
             };
         }
-        let words = [1, 2, 3].map(|i: usize| slot[i].load(Ordering::Relaxed));
+        let record = core::array::from_fn(|i| words[i].load(Ordering::Relaxed));
         // (d), pairs with the writer's fence (2).
         fence(Ordering::Acquire);
-        if slot[0].load(Ordering::Relaxed) != before {
+        if sequence.load(Ordering::Relaxed) != before {
             return Slot::Overwritten;
         }
-        Event::from_words(words).map_or(Slot::Dropped, Slot::Event)
+        Slot::Record(record)
     }
 }

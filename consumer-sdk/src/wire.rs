@@ -27,6 +27,8 @@ pub(crate) const COUNTERS: usize = 16;
 pub(crate) const MAX_HEAT_PAGES: u32 = 65_536;
 /// Largest event ring, in records.
 pub(crate) const MAX_RING_RECORDS: u32 = 1 << 24;
+/// Largest ring of epochs, in records.
+pub(crate) const MAX_EPOCH_RECORDS: u32 = 1 << 20;
 /// Largest mapping table, in entries.
 pub(crate) const MAX_MAP_ENTRIES: u32 = 1 << 20;
 /// Largest string area, in bytes.
@@ -34,8 +36,10 @@ pub(crate) const MAX_STRING_BYTES: u32 = 1 << 28;
 
 /// Bytes in one machine word of the segment.
 pub(crate) const WORD: usize = size_of::<u64>();
-/// Words in one event record.
-pub(crate) const EVENT_WORDS: usize = size_of::<EventRecord>() / WORD;
+/// Words of an event behind its sequence.
+pub(crate) const EVENT_WORDS: usize = size_of::<EventRecord>() / WORD - 1;
+/// Words of an epoch behind its sequence.
+pub(crate) const EPOCH_WORDS: usize = size_of::<EpochSlot>() / WORD - 1;
 /// Words in one mapping record.
 pub(crate) const MAP_WORDS: usize = size_of::<MapRecord>() / WORD;
 /// `version` while the writer is still filling the header in.
@@ -44,7 +48,7 @@ pub(crate) const NOT_READY: u64 = 0;
 /// Set in a mapping table's state word when the table is shorter than the truth.
 pub(crate) const MAPS_OVERFLOW: u64 = 1 << 63;
 
-/// The first 832 bytes of the segment's first page, in cache lines of 64 bytes.
+/// The first 896 bytes of the segment's first page, in cache lines of 64 bytes.
 ///
 /// Everything up to `_reserved_1` is written once, before `version`. What follows changes while the
 /// process runs; each changing field is one aligned 8-byte word, so that no reader sees half of it.
@@ -85,7 +89,13 @@ pub(crate) struct Header {
     pub(crate) parent_pid: u64,
     /// Its `writer_start`.
     pub(crate) parent_start: u64,
-    pub(crate) _reserved_0: [u64; 3],
+    pub(crate) epochs_offset: u64,
+    pub(crate) epoch_records: u32,
+    pub(crate) epoch_size: u32,
+    /// Per cent of the program's time that tracking may take.
+    pub(crate) max_overhead: u32,
+    /// Entries of each vCPU's dirty ring.
+    pub(crate) buffer: u32,
     // Lines 3 to 6: argv, NUL-separated.
     pub(crate) command: [u8; COMMAND_BYTES],
     pub(crate) _reserved_1: [u64; 8],
@@ -109,6 +119,10 @@ pub(crate) struct Header {
     pub(crate) names_dropped: u64,
     // Lines 11 and 12: the launcher's own counters.
     pub(crate) counters: [u64; COUNTERS],
+    // Line 13: the ring of epochs.
+    pub(crate) epochs_head: u64,
+    pub(crate) epochs_backed: u64,
+    pub(crate) _reserved_3: [u64; 6],
 }
 
 impl Header {
@@ -121,13 +135,14 @@ impl Header {
     }
 }
 
-const _: () = assert!(size_of::<Header>() == 832);
+const _: () = assert!(size_of::<Header>() == 896);
 const _: () = assert!(offset_of!(Header, ring_offset) == 64);
 const _: () = assert!(offset_of!(Header, command) == 192);
 const _: () = assert!(offset_of!(Header, ring_head) == 512);
 const _: () = assert!(offset_of!(Header, ring_backed) == 576);
 const _: () = assert!(offset_of!(Header, epoch) == 640);
 const _: () = assert!(offset_of!(Header, counters) == 704);
+const _: () = assert!(offset_of!(Header, epochs_head) == 832);
 const _: () = assert!(size_of::<Header>() <= PAGE_SIZE);
 
 /// One slot of the event ring.
@@ -141,9 +156,13 @@ pub(crate) struct EventRecord {
     pub(crate) time_ns: u64,
     pub(crate) epoch: u32,
     pub(crate) count: u32,
+    /// Identity of the mapping that was there; zero: none known.
+    pub(crate) mapping: u32,
+    /// Bytes written in the page, where that is known.
+    pub(crate) bytes: u32,
 }
 
-const _: () = assert!(size_of::<EventRecord>() == 32);
+const _: () = assert!(size_of::<EventRecord>() == 40);
 
 /// One entry of the mapping table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
@@ -155,9 +174,41 @@ pub(crate) struct MapRecord {
     pub(crate) prot: u32,
     /// Byte offset into the string area; zero: no name.
     pub(crate) name: u32,
+    /// Identity; what is left of a mapping that was cut keeps it.
+    pub(crate) id: u32,
+    /// A [`MappingClass`].
+    pub(crate) class: u32,
+    /// For the stack of a thread: which one.
+    pub(crate) thread: u32,
+    /// Epoch in which it came.
+    pub(crate) born: u32,
+    /// Epoch in which it went; zero: it is there.
+    pub(crate) retired: u32,
+    pub(crate) _reserved: u32,
 }
 
-const _: () = assert!(size_of::<MapRecord>() == 32);
+const _: () = assert!(size_of::<MapRecord>() == 56);
+
+/// One slot of the ring of epochs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub(crate) struct EpochSlot {
+    /// As in [`EventRecord`].
+    pub(crate) sequence: u64,
+    pub(crate) start_ns: u64,
+    pub(crate) end_ns: u64,
+    pub(crate) cost_ns: u64,
+    pub(crate) epoch: u32,
+    pub(crate) ticks: u32,
+    pub(crate) written: u32,
+    pub(crate) read: u32,
+    pub(crate) kernel: u32,
+    pub(crate) touched: u32,
+    pub(crate) left_alone: u32,
+    pub(crate) _reserved: u32,
+}
+
+const _: () = assert!(size_of::<EpochSlot>() == 64);
 
 /// Who touched the page, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -258,11 +309,15 @@ pub enum Counter {
     /// Ticks over which an epoch went on, so that tracking takes no more than a share of the
     /// program's time.
     StretchedTicks = 8,
+    /// Bytes that the kernel wrote for the program in relayed calls.
+    KernelBytes = 9,
+    /// Calls of which it is not known what the kernel wrote for them.
+    UnknownCalls = 10,
 }
 
 impl Counter {
     /// Every counter, in the order of their slots.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::SyscallsRelayed,
         Self::SyscallsEmulated,
         Self::VmExits,
@@ -272,6 +327,8 @@ impl Counter {
         Self::ThreadsStarted,
         Self::Vcpus,
         Self::StretchedTicks,
+        Self::KernelBytes,
+        Self::UnknownCalls,
     ];
 
     /// What reports call it.
@@ -286,6 +343,8 @@ impl Counter {
             Self::ThreadsStarted => "threads started",
             Self::Vcpus => "vcpus",
             Self::StretchedTicks => "stretched ticks",
+            Self::KernelBytes => "bytes written by the kernel",
+            Self::UnknownCalls => "calls with unknown writes",
         }
     }
 }
@@ -363,6 +422,38 @@ pub struct Event {
     pub epoch: u32,
     /// How many events this record stands for.
     pub count: u32,
+    /// Bytes that the kernel wrote in the page, for [`Kind::Kernel`]; 0 for the others, since processors
+    /// do not tell.
+    pub bytes: u32,
+    /// [`Mapping::id`](crate::Mapping::id) of what was mapped there at that time; 0 where nothing is known to
+    /// have been.
+    pub mapping: u32,
+}
+
+/// One finished epoch, and what tracking did in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Epoch {
+    /// Its number.
+    pub number: u32,
+    /// When it began, `CLOCK_MONOTONIC` nanoseconds.
+    pub start_ns: u64,
+    /// When it ended. Its events were published by then.
+    pub end_ns: u64,
+    /// How much of the program's time tracking took, by estimate, nanoseconds.
+    pub cost_ns: u64,
+    /// Intervals that it lasted: more than one where tracking would have cost too much.
+    pub ticks: u32,
+    /// Pages with a write event in it.
+    pub written: u32,
+    /// Pages with a read event in it.
+    pub read: u32,
+    /// Pages with a kernel event in it.
+    pub kernel: u32,
+    /// Distinct pages with any event in it: the working set.
+    pub touched: u32,
+    /// Pages that were not watched for stores in it, because they had been written in many epochs in a
+    /// row.
+    pub left_alone: u32,
 }
 
 const PAGE_MASK: u64 = !(PAGE_SIZE as u64 - 1);
@@ -370,25 +461,70 @@ const PAGE_MASK: u64 = !(PAGE_SIZE as u64 - 1);
 impl Event {
     /// The record's words behind its sequence number.
     #[inline]
-    pub(crate) fn to_words(self) -> [u64; EVENT_WORDS - 1] {
+    pub(crate) fn to_words(self) -> [u64; EVENT_WORDS] {
         [
             (self.addr & PAGE_MASK) | self.kind as u64 | (self.method as u64) << 2,
             self.time_ns,
-            u64::from(self.epoch) | u64::from(self.count) << 32,
+            pair(self.epoch, self.count),
+            pair(self.mapping, self.bytes),
         ]
     }
 
     /// `None` for a kind or method that this version does not know.
-    pub(crate) fn from_words(words: [u64; EVENT_WORDS - 1]) -> Option<Self> {
+    pub(crate) fn from_words(words: [u64; EVENT_WORDS]) -> Option<Self> {
+        let (epoch, count) = halves(words[2]);
+        let (mapping, bytes) = halves(words[3]);
         Some(Self {
             addr: words[0] & PAGE_MASK,
             kind: Kind::from_bits(words[0] & 3)?,
             method: Method::from_bits(words[0] >> 2 & 7)?,
             time_ns: words[1],
-            epoch: words[2] as u32,
-            count: (words[2] >> 32) as u32,
+            epoch,
+            count,
+            bytes,
+            mapping,
         })
     }
+}
+
+impl Epoch {
+    pub(crate) fn to_words(self) -> [u64; EPOCH_WORDS] {
+        [
+            self.start_ns,
+            self.end_ns,
+            self.cost_ns,
+            pair(self.number, self.ticks),
+            pair(self.written, self.read),
+            pair(self.kernel, self.touched),
+            pair(self.left_alone, 0),
+        ]
+    }
+
+    pub(crate) fn from_words(words: [u64; EPOCH_WORDS]) -> Self {
+        let (number, ticks) = halves(words[3]);
+        let (written, read) = halves(words[4]);
+        let (kernel, touched) = halves(words[5]);
+        Self {
+            number,
+            start_ns: words[0],
+            end_ns: words[1],
+            cost_ns: words[2],
+            ticks,
+            written,
+            read,
+            kernel,
+            touched,
+            left_alone: words[6] as u32,
+        }
+    }
+}
+
+fn pair(low: u32, high: u32) -> u64 {
+    u64::from(low) | u64::from(high) << 32
+}
+
+fn halves(word: u64) -> (u32, u32) {
+    (word as u32, (word >> 32) as u32)
 }
 
 /// Index of the word that holds the header field at byte `offset`.

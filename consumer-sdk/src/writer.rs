@@ -8,8 +8,9 @@ use crate::memory::{FileSizeLimit, WriterMemory, path_of};
 use crate::ring::{Published, RingMemory, RingWriter};
 use crate::sync::{AtomicU64, Ordering};
 use crate::wire::{
-    COMMAND_BYTES, Counter, End, Event, EventRecord, Header, Kind, MAGIC, MAJOR, MINOR, MapRecord,
-    Method, NOT_READY, PAGE_SIZE, PAGES_PER_REGION, ProcessId, Track, WORD, field,
+    COMMAND_BYTES, Counter, EPOCH_WORDS, EVENT_WORDS, End, Epoch, EpochSlot, Event, EventRecord,
+    Header, Kind, MAGIC, MAJOR, MINOR, MapRecord, Method, NOT_READY, PAGE_SIZE, PAGES_PER_REGION,
+    ProcessId, Track, WORD, field,
 };
 use crate::{segment_name, sys};
 use core::ops::Range;
@@ -37,6 +38,12 @@ pub struct SegmentConfig {
     pub track: Track,
     /// Capacity of the event ring, a power of two.
     pub ring_records: u32,
+    /// Capacity of the ring of epochs, a power of two.
+    pub epoch_records: u32,
+    /// Per cent of the program's time that tracking may take.
+    pub max_overhead: u32,
+    /// Entries of each vCPU's dirty ring.
+    pub buffer: u32,
     /// Counter pages of the heat table, at most 65,536.
     pub heat_pages: u32,
     /// Capacity of the mapping table.
@@ -48,7 +55,7 @@ pub struct SegmentConfig {
 }
 
 impl SegmentConfig {
-    /// The default capacities: 65,536 records (2 MiB), 65,536 counter pages (256 MiB, of which only
+    /// The default capacities: 65,536 records (2.5 MiB), 4,096 epochs (256 KiB), 65,536 counter pages (256 MiB, of which only
     /// touched ones exist), 16,384 mappings, 1 MiB of names.
     pub fn new(pid: u32) -> Self {
         Self {
@@ -59,6 +66,9 @@ impl SegmentConfig {
             interval_ns: 100_000_000,
             track: Track::Write,
             ring_records: 65_536,
+            epoch_records: 4096,
+            max_overhead: 100,
+            buffer: 0,
             heat_pages: 65_536,
             map_entries: 16_384,
             string_bytes: 1 << 20,
@@ -135,12 +145,50 @@ pub struct SegmentWriter {
     memory: WriterMemory,
     layout: Layout,
     ring: RingWriter,
+    epochs: RingWriter,
     heat: HeatWriter,
     maps: MapWriter,
     epoch: u32,
     time_ns: u64,
     counts: Counts,
 }
+
+/// What was seen of one page: an [`Event`] but for the epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sighting {
+    /// See [`Event::addr`].
+    pub addr: u64,
+    /// See [`Event::kind`].
+    pub kind: Kind,
+    /// See [`Event::method`].
+    pub method: Method,
+    /// See [`Event::count`].
+    pub count: u32,
+    /// See [`Event::bytes`].
+    pub bytes: u32,
+    /// See [`Event::mapping`].
+    pub mapping: u32,
+}
+
+impl Sighting {
+    /// One event, in a mapping that is not known.
+    pub fn new(addr: u64, kind: Kind, method: Method) -> Self {
+        Self {
+            addr,
+            kind,
+            method,
+            count: 1,
+            bytes: 0,
+            mapping: 0,
+        }
+    }
+}
+
+/// Records backed by memory at a time: 320 KiB, large enough to make the system call rare and small
+/// enough that a short program costs little.
+pub(crate) const RING_STEP: usize = 8192;
+/// The same for epochs: one page of memory.
+const EPOCH_STEP: usize = PAGE_SIZE / size_of::<EpochSlot>();
 
 /// The writer's own copy of the counts in the header.
 #[derive(Debug, Default)]
@@ -168,6 +216,7 @@ impl SegmentWriter {
     pub fn create_named(config: &SegmentConfig, name: &str) -> Result<Self, CreateError> {
         let layout = Layout::new(
             config.ring_records,
+            config.epoch_records,
             config.heat_pages,
             config.map_entries,
             config.string_bytes,
@@ -187,7 +236,8 @@ impl SegmentWriter {
         Ok(Self {
             memory,
             layout,
-            ring: RingWriter::default(),
+            ring: RingWriter::new(RING_STEP),
+            epochs: RingWriter::new(EPOCH_STEP),
             heat: HeatWriter::new(layout.heat_pages),
             maps: MapWriter::new(),
             epoch: 0,
@@ -205,6 +255,24 @@ impl SegmentWriter {
         // Pairs with the load in `Consumer::info`: who sees the number sees its time or a later one.
         self.word(field!(epoch))
             .store(u64::from(epoch), Ordering::Release);
+    }
+
+    /// Publishes what became of an epoch.
+    pub fn end_epoch(&mut self, epoch: Epoch) {
+        let Self {
+            memory,
+            layout,
+            epochs,
+            ..
+        } = self;
+        let ring = epoch_memory(memory.words(), layout);
+        // Without memory its position is used up, so that readers know that it is missing.
+        epochs.publish(ring, epoch.to_words(), |slots| {
+            const SIZE: usize = size_of::<EpochSlot>();
+            memory
+                .populate(layout.epochs + slots.start * SIZE..layout.epochs + slots.end * SIZE)
+                .is_ok()
+        });
     }
 
     /// Finds or allocates the counter page for an address and kind. `None` when the table is full, or
@@ -226,20 +294,16 @@ impl SegmentWriter {
         })
     }
 
-    /// Counts and publishes `count` events of one page in the current epoch. `index` is what
+    /// Counts and publishes what was seen of one page in the current epoch. `index` is what
     /// [`Self::region`] gave for the same address and kind.
     ///
     /// Allocates nothing, takes no lock, and makes no system call, except on the ring's first lap where
-    /// the memory behind it is asked for 256 KiB at a time.
+    /// the memory behind it is asked for 320 KiB at a time.
     #[inline]
-    pub fn record(
-        &mut self,
-        index: Option<HeatIndex>,
-        addr: u64,
-        kind: Kind,
-        method: Method,
-        count: u32,
-    ) {
+    pub fn record(&mut self, index: Option<HeatIndex>, seen: Sighting) {
+        let Sighting {
+            addr, kind, count, ..
+        } = seen;
         let Self {
             memory,
             layout,
@@ -267,12 +331,14 @@ impl SegmentWriter {
         let event = Event {
             addr,
             kind,
-            method,
+            method: seen.method,
             time_ns: self.time_ns,
             epoch: self.epoch,
             count,
+            bytes: seen.bytes,
+            mapping: seen.mapping,
         };
-        let published = ring.publish(ring_memory(words, layout), event, |slots| {
+        let published = ring.publish(ring_memory(words, layout), event.to_words(), |slots| {
             const SIZE: usize = size_of::<EventRecord>();
             memory
                 .populate(layout.ring + slots.start * SIZE..layout.ring + slots.end * SIZE)
@@ -397,6 +463,11 @@ fn header(config: &SegmentConfig, layout: &Layout) -> Header {
         ring_offset: layout.ring as u64,
         ring_records: config.ring_records,
         event_size: size_of::<EventRecord>() as u32,
+        epochs_offset: layout.epochs as u64,
+        epoch_records: config.epoch_records,
+        epoch_size: size_of::<EpochSlot>() as u32,
+        max_overhead: config.max_overhead,
+        buffer: config.buffer,
         keys_offset: layout.keys as u64,
         counters_offset: layout.counters as u64,
         heat_pages: config.heat_pages,
@@ -437,11 +508,26 @@ pub(crate) fn version_word() -> u64 {
 }
 
 /// The event ring's part of a segment.
-pub(crate) fn ring_memory<'a>(words: &'a [AtomicU64], layout: &Layout) -> RingMemory<'a> {
+pub(crate) fn ring_memory<'a>(
+    words: &'a [AtomicU64],
+    layout: &Layout,
+) -> RingMemory<'a, EVENT_WORDS> {
     RingMemory {
         head: &words[field!(ring_head)],
         backed: &words[field!(ring_backed)],
         slots: &words[layout.ring_words()],
+    }
+}
+
+/// The ring of epochs' part of a segment.
+pub(crate) fn epoch_memory<'a>(
+    words: &'a [AtomicU64],
+    layout: &Layout,
+) -> RingMemory<'a, EPOCH_WORDS> {
+    RingMemory {
+        head: &words[field!(epochs_head)],
+        backed: &words[field!(epochs_backed)],
+        slots: &words[layout.epoch_words()],
     }
 }
 

@@ -258,6 +258,7 @@ fn wrong_options_are_125() {
         &["--interval", "soon"],
         &["--buffer", "1000"],
         &["--track", "maybe"],
+        &["--max-overhead", "0"],
     ] {
         let program = options
             .iter()

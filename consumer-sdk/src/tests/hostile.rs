@@ -50,6 +50,7 @@ fn valid() -> Vec<u8> {
         offset: 0,
         prot: 3,
         name: "/bin/true",
+        ..MappingEntry::default()
     };
     writer.publish_mappings([entry].into_iter());
     fs::read(path_of(&name)).unwrap()
@@ -69,6 +70,7 @@ fn exercise(mut consumer: Consumer) {
         }
     }
     let _ = (consumer.hottest(3), consumer.mappings(), consumer.status());
+    let _ = consumer.epochs();
     let info = consumer.info();
     let _ = (info.command_line(), info.events());
     consumer.rewind();
@@ -216,7 +218,7 @@ proptest! {
         }
         // The parts' places stay right, so that the damage inside them is reached.
         let original = valid();
-        for word in 2..18 {
+        for word in 2..24 {
             bytes[word * 8..word * 8 + 8].copy_from_slice(&original[word * 8..word * 8 + 8]);
         }
         exercise(Fake::new(&bytes).open().unwrap());

@@ -1,11 +1,12 @@
 //! The parts together: a segment written and read through the public API, and damaged ones.
 
 mod hostile;
+mod regions;
 mod ring;
 mod segment;
 mod starved;
 
-use crate::{Consumer, Event, Item, Kind, Method, SegmentConfig, SegmentWriter};
+use crate::{Consumer, Event, Item, Kind, Method, SegmentConfig, SegmentWriter, Sighting};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -41,7 +42,13 @@ fn pair(config: &SegmentConfig) -> (SegmentWriter, Consumer) {
 
 fn write(writer: &mut SegmentWriter, addr: u64, kind: Kind, count: u32) {
     let index = writer.region(addr, kind);
-    writer.record(index, addr, kind, Method::DirtyRing, count);
+    writer.record(
+        index,
+        Sighting {
+            count,
+            ..Sighting::new(addr, kind, Method::DirtyRing)
+        },
+    );
 }
 
 fn drain(consumer: &mut Consumer) -> (Vec<Event>, u64) {

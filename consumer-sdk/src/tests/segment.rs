@@ -2,8 +2,8 @@
 
 use super::{drain, pair, path_of, small, unique_name, write};
 use crate::{
-    Consumer, Counter, CreateError, End, Heat, Item, Kind, MappingEntry, Method, PROT_READ,
-    PROT_WRITE, SegmentConfig, SegmentWriter, Status,
+    Consumer, Counter, CreateError, End, Epoch, Heat, Item, Kind, MappingEntry, Method, PROT_READ,
+    PROT_WRITE, SegmentConfig, SegmentWriter, Sighting, Status,
 };
 use std::os::unix::fs::MetadataExt;
 use std::{fs, io, process};
@@ -16,7 +16,7 @@ fn a_reader_gets_what_was_recorded() {
     writer.begin_epoch(7, 123);
     write(&mut writer, BASE + 0x1234, Kind::Write, 3);
     let index = writer.region(BASE, Kind::Kernel);
-    writer.record(index, BASE, Kind::Kernel, Method::Relay, 1);
+    writer.record(index, Sighting::new(BASE, Kind::Kernel, Method::Relay));
     let (events, lost) = drain(&mut consumer);
     assert_eq!((events.len(), lost), (2, 0));
     assert_eq!(
@@ -115,6 +115,7 @@ fn entry(start: u64, name: &str) -> MappingEntry<'_> {
         offset: 5,
         prot: PROT_READ | PROT_WRITE,
         name,
+        ..MappingEntry::default()
     }
 }
 
@@ -307,4 +308,83 @@ fn live_segments_are_listed_by_pid() {
     assert!(!is_listed());
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+#[test]
+fn finished_epochs_are_told_as_they_were() {
+    let (mut writer, consumer) = pair(&small(1024));
+    let epoch = |number| Epoch {
+        number,
+        start_ns: 10,
+        end_ns: 20,
+        cost_ns: 3,
+        ticks: 4,
+        written: 5,
+        read: 6,
+        kernel: 7,
+        touched: 8,
+        left_alone: 9,
+    };
+    assert_eq!(consumer.epochs(), []);
+    writer.end_epoch(epoch(1));
+    writer.end_epoch(epoch(2));
+    assert_eq!(consumer.epochs(), [epoch(1), epoch(2)]);
+}
+
+#[test]
+fn each_finished_epoch_comes_once() {
+    let (mut writer, mut consumer) = pair(&SegmentConfig {
+        epoch_records: 4,
+        ..small(1024)
+    });
+    let mut end = |number| {
+        writer.end_epoch(Epoch {
+            number,
+            ..Epoch::default()
+        });
+    };
+    assert_eq!(consumer.next_epoch(), None);
+    end(1);
+    assert_eq!(consumer.next_epoch().unwrap().number, 1);
+    assert_eq!(consumer.next_epoch(), None);
+    (2..=12).for_each(&mut end);
+    let mut numbers = Vec::new();
+    while let Some(epoch) = consumer.next_epoch() {
+        numbers.push(epoch.number);
+    }
+    assert_eq!(numbers, [11, 12], "after a lap, the newer half of the ring");
+    consumer.rewind();
+    assert_eq!(consumer.next_epoch().unwrap().number, 9);
+    consumer.skip_to_now();
+    assert_eq!(consumer.next_epoch(), None);
+}
+
+#[test]
+fn an_event_finds_its_mapping_after_another_has_taken_the_place() {
+    let (mut writer, mut consumer) = pair(&small(1024));
+    let old = MappingEntry {
+        id: 3,
+        born: 1,
+        retired: 2,
+        ..entry(BASE, "old")
+    };
+    let new = MappingEntry {
+        id: 4,
+        born: 2,
+        ..entry(BASE, "new")
+    };
+    writer.publish_mappings([new, old].into_iter());
+    for mapping in [3, 4, 5] {
+        let index = writer.region(BASE, Kind::Write);
+        let seen = Sighting::new(BASE, Kind::Write, Method::DirtyRing);
+        writer.record(index, Sighting { mapping, ..seen });
+    }
+    let mappings = consumer.mappings().unwrap();
+    let names: Vec<_> = drain(&mut consumer)
+        .0
+        .iter()
+        .map(|event| mappings.of(event).map(|mapping| mapping.name.clone()))
+        .collect();
+    assert_eq!(names, [Some("old".into()), Some("new".into()), None]);
+    assert_eq!(mappings.find(BASE).unwrap().name, "new");
 }

@@ -50,6 +50,7 @@ fn entry(start: u64) -> MappingEntry<'static> {
         offset: 0,
         prot: 0,
         name: "/usr/bin/true",
+        ..MappingEntry::default()
     }
 }
 

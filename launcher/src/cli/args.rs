@@ -16,6 +16,10 @@ use vmmload_consumer::Track;
 /// are the most that KVM allows. With Page Modification Logging, KVM's own least is 1024.
 const BUFFER_RANGE: std::ops::RangeInclusive<u32> = 512..=65_536;
 
+/// Per cent of the program's time that tracking may take.
+const OVERHEAD_RANGE: std::ops::RangeInclusive<u32> = 1..=100;
+const DEFAULT_OVERHEAD: u32 = 33;
+
 /// Runs an unmodified command in a minimal VM and publishes which memory pages it writes.
 #[derive(Parser)]
 #[command(name = "vmmload", version, after_help = EXAMPLES, subcommand_required = true)]
@@ -49,20 +53,34 @@ Examples:
   vmmload run python3 script.py --verbose
   vmmload run -i 1s --summary -- sort -n numbers.txt
   vmmload run --summary=pages.txt ./server --port 8080
+  vmmload run --track readwrite ./sort        pages that are only read, too
+  vmmload run -i 0 ./solver                   epochs as short as they can be, to rank hot pages
+  vmmload run --max-overhead 5 ./server       at most a twentieth of its time goes to tracking
 
 Everything from COMMAND on belongs to the command.")]
 struct RunArgs {
-    /// Length of an epoch: how often counts are published [example: 250ms, 1s]
+    /// Length of an epoch: how often counts are published [example: 250ms, 1s]; 0 for epochs as short
+    /// as --max-overhead allows
     #[arg(short, long, value_name = "DUR", default_value = "100ms", value_parser = parse_interval)]
     interval: Duration,
 
-    /// Which accesses to watch: write or none
+    /// Which accesses to watch: write, readwrite or none
     #[arg(long, value_name = "WHAT", default_value = "write", value_parser = parse_track)]
     track: Track,
 
     /// Dirty-ring entries of each vCPU: a power of two from 512 to 65536
     #[arg(long, value_name = "N", default_value = "65536", value_parser = parse_buffer)]
     buffer: u32,
+
+    /// Most of the program's time that tracking may take, in per cent, 1 to 100. Epochs go on for longer
+    /// where it would take more. 100: no limit
+    #[arg(
+        long,
+        value_name = "PERCENT",
+        default_value_t = DEFAULT_OVERHEAD,
+        value_parser = parse_overhead
+    )]
+    max_overhead: u32,
 
     /// Wrap the processes that the command starts, or let them run natively
     #[arg(long, value_enum, value_name = "HOW", default_value = "follow")]
@@ -169,6 +187,7 @@ impl From<RunArgs> for RunConfig {
             interval,
             track,
             buffer,
+            max_overhead,
             children,
             summary,
             command,
@@ -181,6 +200,7 @@ impl From<RunArgs> for RunConfig {
             interval,
             track,
             buffer,
+            max_overhead,
             children,
             summary: summary.map(target),
             command,
@@ -216,16 +236,10 @@ fn complaint(error: &clap::Error) -> String {
 fn parse_interval(text: &str) -> Result<Duration, String> {
     let interval = match text {
         "0" => Duration::ZERO,
-        _ => humantime::parse_duration(text)
-            .map_err(|error| format!("{error}; write it like 100ms, 1s or 2m"))?,
+        _ => humantime::parse_duration(text).map_err(|error| {
+            format!("{error}; write it like 100ms, 1s or 2m, or 0 for epochs as short as can be")
+        })?,
     };
-    if interval.is_zero() {
-        return Err(
-            "an interval of zero means re-arming each page at once, which is not available; \
-                    use 1ms or longer"
-                .into(),
-        );
-    }
     match u64::try_from(interval.as_nanos()) {
         Ok(_) => Ok(interval),
         Err(_) => Err("longer than 584 years; use a shorter one".into()),
@@ -235,13 +249,16 @@ fn parse_interval(text: &str) -> Result<Duration, String> {
 fn parse_track(text: &str) -> Result<Track, String> {
     match text {
         "write" => Ok(Track::Write),
+        "readwrite" => Ok(Track::ReadWrite),
         "none" => Ok(Track::None),
-        "readwrite" => Err(
-            "reads are not tracked: harvesting the accessed bits is not available; \
-                            use --track write"
-                .into(),
-        ),
-        _ => Err("not something that can be tracked; use write or none".into()),
+        _ => Err("not something that can be tracked; use write, readwrite or none".into()),
+    }
+}
+
+fn parse_overhead(text: &str) -> Result<u32, String> {
+    match text.parse::<u32>() {
+        Ok(percent) if OVERHEAD_RANGE.contains(&percent) => Ok(percent),
+        _ => Err("not a share of the program's time; use a whole number from 1 to 100".into()),
     }
 }
 
@@ -287,6 +304,7 @@ mod tests {
             interval: Duration::from_millis(100),
             track: Track::Write,
             buffer: 65_536,
+            max_overhead: 33,
             children: Children::Follow,
             summary: None,
             command: vec!["true".into()],
@@ -352,14 +370,27 @@ mod tests {
     }
 
     #[test]
+    fn an_interval_of_zero_is_understood_in_every_spelling() {
+        for zero in ["0", "0s", "0ms"] {
+            assert_eq!(run(&["-i", zero, "ls"]).interval, Duration::ZERO);
+        }
+        let config = run(&["--interval=0", "--max-overhead=100", "ls"]);
+        assert_eq!(
+            (config.interval, config.max_overhead),
+            (Duration::ZERO, 100)
+        );
+    }
+
+    #[test]
     fn refusals_say_what_to_do() {
         for (words, hint) in [
             (
-                &["run", "--track", "readwrite", "ls"][..],
-                "use --track write",
+                &["run", "--track", "reads", "ls"][..],
+                "use write, readwrite or none",
             ),
-            (&["run", "--interval", "0", "ls"], "use 1ms or longer"),
-            (&["run", "--interval", "0s", "ls"], "use 1ms or longer"),
+            (&["run", "--max-overhead", "0", "ls"], "from 1 to 100"),
+            (&["run", "--max-overhead", "101", "ls"], "from 1 to 100"),
+            (&["run", "--max-overhead", "5%", "ls"], "from 1 to 100"),
             (&["run", "--interval", "5", "ls"], "write it like 100ms"),
             (&["run", "--buffer", "256", "ls"], "use a power of two"),
             (&["run", "--buffer", "1000", "ls"], "use a power of two"),

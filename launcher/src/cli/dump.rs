@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::thread;
 use std::time::Duration;
-use vmmload_consumer::{Consumer, End, Event, Item, Mapping, Mappings, Status, list};
+use vmmload_consumer::{Consumer, End, Event, Item, Kind, Mapping, Mappings, Status, list};
 
 /// Options of `dump`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,18 +146,24 @@ impl<'a, W: Write> Dump<'a, W> {
             time_ns,
             epoch,
             count,
+            bytes,
+            mapping: _,
         } = event;
         let seconds = Duration::from_nanos(time_ns.saturating_sub(self.start_ns)).as_secs_f64();
         let mapping = self
             .mappings
             .as_ref()
-            .and_then(|mappings| mappings.find(addr));
+            .and_then(|mappings| mappings.of(&event));
         let name = mapping.map_or("", |mapping| mapping.name.as_str());
+        let bytes = match kind {
+            Kind::Kernel => format!("  {bytes} bytes"),
+            Kind::Write | Kind::Read => String::new(),
+        };
         let (kind, method) = (kind.name(), method.name());
         writeln!(
             self.output,
             "page  {addr:#014x}  {kind:<6}  {count:>6} events  epoch {epoch:>6}  {seconds:>10.3} s  \
-             {method:<12}  {name}"
+             {method:<12}  {name}{bytes}"
         )
     }
 
@@ -178,7 +184,9 @@ impl<'a, W: Write> Dump<'a, W> {
                 .binary_search_by_key(&mapping.start, |old| old.start);
             !at.is_ok_and(|at| known.entries[at] == **mapping)
         };
-        for mapping in current.entries.iter().filter(is_new) {
+        let is_gone = |mapping: &&Mapping| !known.retired.contains(mapping);
+        let gone = current.retired.iter().filter(is_gone);
+        for mapping in gone.chain(current.entries.iter().filter(is_new)) {
             print_mapping(self.output, self.format, self.consumer.pid(), mapping)?;
         }
         self.mappings = Some(current);
@@ -231,11 +239,13 @@ fn print_event_json(output: &mut impl Write, pid: u32, event: Event) -> io::Resu
         time_ns,
         epoch,
         count,
+        bytes,
+        mapping,
     } = event;
     let (kind, method) = (kind.name(), method.name());
     writeln!(
         output,
-        r#"{{"type":"page","pid":{pid},"epoch":{epoch},"time_ns":{time_ns},"addr":"{addr:#x}","kind":"{kind}","count":{count},"method":"{method}"}}"#
+        r#"{{"type":"page","pid":{pid},"epoch":{epoch},"time_ns":{time_ns},"addr":"{addr:#x}","kind":"{kind}","count":{count},"method":"{method}","bytes":{bytes},"mapping":{mapping}}}"#
     )
 }
 
@@ -256,10 +266,18 @@ fn print_mapping(
             )
         }
         Format::Json => {
-            let name = json_string(&mapping.name);
+            let Mapping {
+                offset,
+                id,
+                thread,
+                born,
+                retired,
+                ..
+            } = mapping;
+            let (name, class) = (json_string(&mapping.name), mapping.class.name());
             writeln!(
                 output,
-                r#"{{"type":"map","pid":{pid},"start":"{start:#x}","end":"{end:#x}","prot":"{prot}","name":{name}}}"#
+                r#"{{"type":"map","pid":{pid},"start":"{start:#x}","end":"{end:#x}","prot":"{prot}","offset":{offset},"name":{name},"id":{id},"class":"{class}","thread":{thread},"born":{born},"retired":{retired}}}"#
             )
         }
     }
@@ -269,7 +287,7 @@ fn print_mapping(
 mod tests {
     use super::super::testing::Process;
     use super::*;
-    use vmmload_consumer::{Kind, MappingEntry, Method, PROT_READ, PROT_WRITE};
+    use vmmload_consumer::{MappingClass, MappingEntry, Method, PROT_READ, PROT_WRITE, Sighting};
 
     const HEAP: u64 = 0x5555_0000_0000;
 
@@ -281,13 +299,21 @@ mod tests {
             offset: 0,
             prot: PROT_READ | PROT_WRITE,
             name: "[heap]",
+            id: 4,
+            class: MappingClass::Heap,
+            born: 1,
+            ..MappingEntry::default()
         };
         process.writer.publish_mappings([entry].into_iter());
         process.writer.begin_epoch(7, 123);
         let index = process.writer.region(HEAP, Kind::Write);
-        process
-            .writer
-            .record(index, HEAP + 0x2010, Kind::Write, Method::DirtyRing, 1);
+        process.writer.record(
+            index,
+            Sighting {
+                mapping: 4,
+                ..Sighting::new(HEAP + 0x2010, Kind::Write, Method::DirtyRing)
+            },
+        );
         process
     }
 
@@ -310,10 +336,11 @@ mod tests {
         let expected = format!(
             concat!(
                 r#"{{"type":"map","pid":{pid},"start":"0x555500000000","end":"0x555500021000","#,
-                r#""prot":"rw-p","name":"[heap]"}}"#,
+                r#""prot":"rw-p","offset":0,"name":"[heap]","id":4,"class":"heap","thread":0,"#,
+                r#""born":1,"retired":0}}"#,
                 "\n",
                 r#"{{"type":"page","pid":{pid},"epoch":7,"time_ns":123,"addr":"0x555500002000","#,
-                r#""kind":"write","count":1,"method":"dirty-ring"}}"#,
+                r#""kind":"write","count":1,"method":"dirty-ring","bytes":0,"mapping":4}}"#,
                 "\n",
             ),
             pid = pid
@@ -349,7 +376,7 @@ mod tests {
         for _ in 0..65_536 {
             process
                 .writer
-                .record(None, HEAP, Kind::Write, Method::DirtyRing, 1);
+                .record(None, Sighting::new(HEAP, Kind::Write, Method::DirtyRing));
         }
         let mut output = Vec::new();
         Dump::new(consumer, Format::Json, &mut output)
@@ -374,6 +401,7 @@ mod tests {
             offset: 0,
             prot: 0,
             name,
+            ..MappingEntry::default()
         };
         process
             .writer

@@ -131,7 +131,7 @@ fn hint(rows: &[Row]) {
 mod tests {
     use super::super::testing::Process;
     use super::*;
-    use vmmload_consumer::{Kind, Method, monotonic_ns};
+    use vmmload_consumer::{Kind, Method, Sighting, monotonic_ns};
 
     #[test]
     fn lists_a_process_with_its_rate_and_pages() {
@@ -142,7 +142,10 @@ mod tests {
         writer.begin_epoch(1, before.epoch_ns.max(monotonic_ns()) + 500_000_000);
         for page in 0..100u64 {
             let index = writer.region(page << 12, Kind::Write);
-            writer.record(index, page << 12, Kind::Write, Method::DirtyRing, 1);
+            writer.record(
+                index,
+                Sighting::new(page << 12, Kind::Write, Method::DirtyRing),
+            );
         }
         let info = Consumer::attach(pid).unwrap().info();
         let mut from = info.clone();

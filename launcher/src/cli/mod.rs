@@ -30,12 +30,14 @@ pub(crate) const EXIT_FAILURE: i32 = 125;
 /// What `vmmload run` was asked to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RunConfig {
-    /// Length of an epoch, above zero.
+    /// Length of an epoch. Zero: as short as `max_overhead` allows.
     pub(crate) interval: Duration,
     /// Which accesses to watch.
     pub(crate) track: Track,
     /// Dirty-ring entries of each vCPU: a power of two from 1,024 to 65,536.
     pub(crate) buffer: u32,
+    /// Per cent of the program's time that tracking may take, 1 to 100; 100: no limit.
+    pub(crate) max_overhead: u32,
     /// What happens to processes that the command starts.
     pub(crate) children: Children,
     /// Where a summary goes at exit, if anywhere.

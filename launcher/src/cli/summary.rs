@@ -210,7 +210,7 @@ impl Summary {
 mod tests {
     use super::super::testing::Process;
     use super::*;
-    use vmmload_consumer::{MappingEntry, Method, PROT_READ, PROT_WRITE};
+    use vmmload_consumer::{MappingEntry, Method, PROT_READ, PROT_WRITE, Sighting};
 
     const PROT: u32 = PROT_READ | PROT_WRITE;
 
@@ -223,6 +223,7 @@ mod tests {
             offset: 0,
             prot: PROT,
             name,
+            ..MappingEntry::default()
         };
         writer.publish_mappings([entry(0x10000, "[heap]"), entry(0x20000, "")].into_iter());
         let events = [
@@ -234,7 +235,13 @@ mod tests {
         ];
         for (addr, kind, count) in events {
             let index = writer.region(addr, kind);
-            writer.record(index, addr, kind, Method::DirtyRing, count);
+            writer.record(
+                index,
+                Sighting {
+                    count,
+                    ..Sighting::new(addr, kind, Method::DirtyRing)
+                },
+            );
         }
         writer.set_counter(Counter::SyscallsRelayed, 42);
         process

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! 8 bytes      MAGIC
-//! 8 each       interval, track, buffer, children, summary, mask,
+//! 8 each       interval, track, buffer, max-overhead, children, summary, mask,
 //!              descriptors of launcher, /proc, program and summary (NONE: there is none)
 //! strings      summary's file, execfn, name, path
 //! lists        argv, envp
@@ -178,6 +178,7 @@ fn encode(outgoing: &Outgoing) -> Vec<u8> {
         u64::try_from(config.interval.as_nanos()).unwrap_or(u64::MAX),
         config.track as u64,
         config.buffer.into(),
+        config.max_overhead.into(),
         u64::from(config.children == Children::Follow),
         kind,
         outgoing.mask,
@@ -234,6 +235,7 @@ struct Numbers {
     interval: u64,
     track: Track,
     buffer: u32,
+    max_overhead: u32,
     children: Children,
     summary: u64,
     mask: u64,
@@ -266,6 +268,7 @@ fn decode(bytes: &[u8]) -> Option<Launch> {
         interval: Duration::from_nanos(numbers.interval),
         track: numbers.track,
         buffer: numbers.buffer,
+        max_overhead: numbers.max_overhead,
         children: numbers.children,
         summary: match numbers.summary {
             0 => None,
@@ -301,9 +304,11 @@ fn decode_numbers(rest: &mut Reader) -> Option<Numbers> {
         track: match rest.number()? {
             0 => Track::None,
             1 => Track::Write,
+            2 => Track::ReadWrite,
             _ => return None,
         },
         buffer: rest.number()?.try_into().ok()?,
+        max_overhead: rest.number()?.try_into().ok()?,
         children: match rest.number()? {
             0 => Children::Native,
             _ => Children::Follow,
@@ -386,8 +391,9 @@ mod tests {
     fn config() -> RunConfig {
         RunConfig {
             interval: Duration::from_millis(7),
-            track: Track::None,
+            track: Track::ReadWrite,
             buffer: 2048,
+            max_overhead: 7,
             children: Children::Native,
             summary: Some(SummaryTarget::File("/tmp/s".into())),
             command: vec!["./x".into()],

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use vmmload_consumer::{
     Consumer, Counter, CreateError, End, MappingEntry, PROT_SHARED, ProcessId, SegmentConfig,
-    SegmentWriter,
+    SegmentWriter, Track,
 };
 
 use super::pace::Pace;
@@ -64,6 +64,11 @@ impl Tracker {
         segment.parent = parent;
         segment.interval_ns = u64::try_from(config.interval.as_nanos()).unwrap_or(u64::MAX);
         segment.track = config.track;
+        segment.max_overhead = config.max_overhead;
+        segment.buffer = match config.track {
+            Track::None => 0,
+            Track::Write | Track::ReadWrite => config.buffer,
+        };
         segment.command = command.to_vec();
         segment.directory = descriptors::segments();
         // Where address space is limited, the table of counters must not take it all.
@@ -281,6 +286,7 @@ fn entry(start: u64, end: u64, mapping: &Mapping) -> MappingEntry<'_> {
         offset: mapping.offset_at(start),
         prot: mapping.prot.bits() | shared,
         name: mapping.name(),
+        ..MappingEntry::default()
     }
 }
 

@@ -9,7 +9,7 @@
 //! 3. re-arm: KVM write-protects the pages, or clears its own dirty bits, and flushes the TLBs;
 //! 4. look again where the bit was clear: a store between 2 and 3 is found here.
 
-use vmmload_consumer::{HeatIndex, Kind, Method, SegmentWriter};
+use vmmload_consumer::{HeatIndex, Kind, Method, SegmentWriter, Sighting};
 
 use super::vcpu_log::{Take, VcpuLog};
 use crate::guest::layout::PAGE;
@@ -94,7 +94,7 @@ impl Settler {
     fn count(&mut self, writer: &mut SegmentWriter, va: u64, epoch: u32) {
         let region = writer.region(va, Kind::Write);
         if !region.is_some_and(|region| self.was_seen(region, va, epoch)) {
-            writer.record(region, va, Kind::Write, Method::DirtyRing, 1);
+            writer.record(region, Sighting::new(va, Kind::Write, Method::DirtyRing));
         }
     }
 
