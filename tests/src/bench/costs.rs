@@ -33,17 +33,17 @@ const WORKLOADS: &[Workload] = &[
         name: "streaming writer",
         word: "stream",
         kib: 8 << 10,
-        rounds_a_second: 680,
+        rounds_a_second: 1_500,
         rounds_inside: None,
-        note: "a round writes all words of 8 MiB in order",
+        note: "a round writes all words of 8 MiB in order; *: --max-overhead 100",
     },
     Workload {
         name: "Zipf 70/30 mix",
         word: "zipf",
         kib: 8 << 10,
-        rounds_a_second: 1_800,
+        rounds_a_second: 3_000,
         rounds_inside: None,
-        note: "a round is 65,536 reads (70 %) and writes (30 %) of single words of 8 MiB",
+        note: "a round is 65,536 reads (70 %) and writes (30 %) of single words of 8 MiB; r: --track readwrite",
     },
     Workload {
         name: "compute",
@@ -63,6 +63,15 @@ const WORKLOADS: &[Workload] = &[
     },
 ];
 
+const READ_MOSTLY: Workload = Workload {
+    name: "Zipf 98/2 mix",
+    word: "read-mostly",
+    kib: 8 << 10,
+    rounds_a_second: 3_000,
+    rounds_inside: None,
+    note: "the same with 98 % reads; r: --track readwrite",
+};
+
 /// Who tracks the half of a pair that is not plain.
 #[derive(Clone, Copy)]
 enum Method {
@@ -76,8 +85,18 @@ const OWN: &[&str] = &["userfaultfd", "mprotect"];
 /// Runs the groups' rows.
 pub(crate) fn measure(runner: &Runner, options: &Options, add: &mut dyn FnMut(Row)) {
     for workload in WORKLOADS {
-        measure_workload(EPOCHS, workload, &epochs(options), runner, options, add);
+        let mut methods = epochs(options);
+        if workload.word == "zipf" {
+            methods.extend(reads(options).map(Method::Vmmload));
+        }
+        measure_workload(EPOCHS, workload, &methods, runner, options, add);
     }
+    let methods: Vec<Method> = [Tracking::Off, EVERY_100_MS]
+        .into_iter()
+        .chain(reads(options))
+        .map(Method::Vmmload)
+        .collect();
+    measure_workload(EPOCHS, &READ_MOSTLY, &methods, runner, options, add);
     for workload in WORKLOADS {
         measure_workload(BUFFER, workload, &rings(options), runner, options, add);
     }
@@ -85,21 +104,33 @@ pub(crate) fn measure(runner: &Runner, options: &Options, add: &mut dyn FnMut(Ro
 
 fn epochs(options: &Options) -> Vec<Method> {
     // An epoch of a second needs a run of several, which --quick has not.
-    let lengths: &[Tracking] = match options.quick {
-        true => &[EVERY_100_MS, Tracking::Every(1)],
-        false => &[
-            EVERY_SECOND,
-            EVERY_100_MS,
-            Tracking::Every(10),
-            Tracking::Every(1),
-        ],
+    let lengths: &[u32] = match options.quick {
+        true => &[100, 1],
+        false => &[1000, 100, 10, 1],
     };
-    let vmmload = [Tracking::Off].iter().chain(lengths).copied();
+    let each = |of: fn(u32) -> Tracking| lengths.iter().copied().map(of);
+    let unlimited = each(Tracking::Unlimited).skip(1);
+    let vmmload = [Tracking::Off].into_iter().chain(each(Tracking::Every));
     let own = OWN.iter().flat_map(|how| {
-        let each = lengths.iter().take(if options.quick { 1 } else { 4 });
-        each.map(|&tracking| Method::Itself(how, tracking))
+        let some = if options.quick { 1 } else { lengths.len() };
+        each(Tracking::Every)
+            .take(some)
+            .map(|tracking| Method::Itself(how, tracking))
     });
-    vmmload.map(Method::Vmmload).chain(own).collect()
+    vmmload
+        .chain(unlimited)
+        .map(Method::Vmmload)
+        .chain(own)
+        .collect()
+}
+
+fn reads(options: &Options) -> impl Iterator<Item = Tracking> {
+    let lengths: &[u32] = if options.quick {
+        &[100]
+    } else {
+        &[1000, 100, 10]
+    };
+    lengths.iter().copied().map(Tracking::ReadsToo)
 }
 
 fn rings(options: &Options) -> Vec<Method> {
@@ -127,7 +158,7 @@ fn measure_workload(
         return;
     }
     let guest = Guest::new("costs/workloads").path().display().to_string();
-    let share = options.share(Duration::from_secs(75));
+    let share = options.share(Duration::from_secs(150));
     let (started, mut longest) = (Instant::now(), Duration::ZERO);
     for round in 0..options.rounds(1) {
         if round > 0 && started.elapsed() + longest > share {
@@ -204,7 +235,11 @@ impl Workload {
             return options.size(rounds, rounds / 5);
         }
         let tenths = match method {
-            Method::Vmmload(EVERY_SECOND) | Method::Itself(_, EVERY_SECOND) => 25,
+            Method::Vmmload(tracking) | Method::Itself(_, tracking)
+                if tracking.epoch() == EVERY_SECOND.epoch() =>
+            {
+                25
+            }
             _ => options.size(15, 3),
         };
         self.rounds_a_second * tenths / 10

@@ -51,6 +51,10 @@ pub(crate) enum Tracking {
     Off,
     /// Epochs of so many milliseconds.
     Every(u32),
+    /// The same, however much of the time that takes.
+    Unlimited(u32),
+    /// The same within the default limit, and reads as well.
+    ReadsToo(u32),
     /// Epochs of 100 ms, and a dirty ring of so many entries.
     Ring(u32),
 }
@@ -65,6 +69,8 @@ impl Tracking {
             Tracking::Off => "off".into(),
             Tracking::Every(1000) => "1 s".into(),
             Tracking::Every(ms) => format!("{ms} ms"),
+            Tracking::Unlimited(ms) => format!("{ms} ms, *"),
+            Tracking::ReadsToo(ms) => format!("{ms} ms, r"),
             Tracking::Ring(entries) => entries.to_string(),
         }
     }
@@ -72,18 +78,23 @@ impl Tracking {
     /// Length of an epoch.
     pub(crate) fn epoch(self) -> Duration {
         match self {
-            Tracking::Every(ms) => Duration::from_millis(ms.into()),
+            Tracking::Every(ms) | Tracking::Unlimited(ms) | Tracking::ReadsToo(ms) => {
+                Duration::from_millis(ms.into())
+            }
             Tracking::Off | Tracking::Ring(_) => Duration::from_millis(100),
         }
     }
 
     /// As `vmmload run` takes it.
     pub(crate) fn arguments(self) -> Vec<String> {
-        match self {
-            Tracking::Off => vec!["--track".into(), "none".into()],
-            Tracking::Every(ms) => vec!["-i".into(), format!("{ms}ms")],
-            Tracking::Ring(entries) => vec!["--buffer".into(), entries.to_string()],
-        }
+        let line = match self {
+            Tracking::Off => "--track none".into(),
+            Tracking::Every(ms) => format!("-i {ms}ms"),
+            Tracking::Unlimited(ms) => format!("-i {ms}ms --max-overhead 100"),
+            Tracking::ReadsToo(ms) => format!("-i {ms}ms --track readwrite"),
+            Tracking::Ring(entries) => format!("--buffer {entries}"),
+        };
+        line.split(' ').map(String::from).collect()
     }
 }
 
@@ -97,8 +108,10 @@ impl Serialize for Tracking {
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(crate) struct Recorded {
     pub(crate) epochs: f64,
-    /// Pages of the workload's own buffer, each once an epoch.
+    /// Pages of the workload's own buffer that were written, each once an epoch.
     pub(crate) events: f64,
+    /// Pages of it that were read and not written, each once an epoch.
+    pub(crate) reads: f64,
     pub(crate) seconds: f64,
     /// Ticks over which vmmload's epochs went on, to keep its share of the time.
     pub(crate) stretched: f64,

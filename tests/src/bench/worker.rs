@@ -206,6 +206,7 @@ impl Watched {
         Ok(Recorded {
             epochs: f64::from(last - self.first + 1),
             events: after.events - before.events,
+            reads: after.reads - before.reads,
             stretched: after.stretched - before.stretched,
             ring_full: after.ring_full - before.ring_full,
             ..Recorded::default()
@@ -217,10 +218,10 @@ impl Watched {
     }
 
     /// Waits until every page is counted and armed again. While no vCPU runs, each tick ends an epoch;
-    /// the third one to end has begun after the guest came to rest.
+    /// the second one to end has begun after the guest came to rest.
     fn settle(&self) -> Result<(), String> {
         let (started, first) = (Instant::now(), self.epoch());
-        while self.epoch() < first + 3 {
+        while self.epoch() < first + 2 {
             if started.elapsed() > self.tick * 4 + Duration::from_secs(10) {
                 return Err("its epochs do not end".into());
             }
@@ -231,16 +232,19 @@ impl Watched {
 
     fn sums(&self) -> Recorded {
         let info = self.consumer.info();
-        let cells = self.consumer.heat();
-        let events: u64 = cells
-            .filter(|cell| cell.kind == Kind::Write && self.buffer.contains(&cell.addr))
-            .map(|cell| cell.count)
-            .sum();
-        Recorded {
-            events: events as f64,
+        let mut sums = Recorded {
             stretched: info.counter(Counter::StretchedTicks) as f64,
             ring_full: info.counter(Counter::RingFullExits) as f64,
             ..Recorded::default()
+        };
+        let cells = self.consumer.heat();
+        for cell in cells.filter(|cell| self.buffer.contains(&cell.addr)) {
+            match cell.kind {
+                Kind::Write => sums.events += cell.count as f64,
+                Kind::Read => sums.reads += cell.count as f64,
+                Kind::Kernel => {}
+            }
         }
+        sums
     }
 }
