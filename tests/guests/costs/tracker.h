@@ -196,12 +196,13 @@ static void end_tracking(void)
 }
 
 /* read(2) into memory that is tracked. Pages protected by mprotect are not writable for the kernel,
- * either: the call fails with EFAULT, and the program has to touch them itself and try again. */
+ * either: the call fails with EFAULT, or ends early where an epoch ends meanwhile, and the program has to
+ * touch them itself and try again. */
 static ssize_t tracked_pread(int file, char *into, size_t bytes, off_t at)
 {
     for (;;) {
         ssize_t got = pread(file, into, bytes, at);
-        if (got >= 0 || errno != EFAULT || tracking.how != TRACK_MPROTECT)
+        if (got == (ssize_t)bytes || (got < 0 && errno != EFAULT) || tracking.how != TRACK_MPROTECT)
             return got;
         for (size_t i = 0; i < bytes; i += PAGE)
             *(volatile char *)(into + i) = 0;

@@ -14,7 +14,7 @@ const EPOCHS: &str = "epochs";
 const BUFFER: &str = "buffer";
 
 /// No further round begins after this: small rings can make a round very long.
-const LIMIT_MS: u64 = 4_000;
+const LIMIT_MS: u64 = 3_000;
 const QUICK_LIMIT_MS: u64 = 1_000;
 
 /// A workload of the guest `costs/workloads`, and rounds of it that take a second natively, about.
@@ -240,7 +240,7 @@ impl Workload {
             {
                 25
             }
-            _ => options.size(15, 3),
+            _ => options.size(10, 3),
         };
         self.rounds_a_second * tenths / 10
     }

@@ -82,7 +82,7 @@ impl Report {
         if let Some(error) = &row.error {
             self.line(&format!("    ! {error}"));
         }
-        if let Some(line) = recorded(&row.recorded) {
+        if let Some(line) = recorded(&row) {
             self.line(&format!("    {line}"));
         }
         // A note holds for all rows of its scenario and is said once.
@@ -181,9 +181,9 @@ fn cells(row: &Row) -> [String; 7] {
 }
 
 /// What was recorded in the median round.
-fn recorded(rounds: &[Recorded]) -> Option<String> {
+fn recorded(row: &Row) -> Option<String> {
     let median = |of: fn(&Recorded) -> f64| {
-        let figures: Vec<f64> = rounds.iter().map(of).collect();
+        let figures: Vec<f64> = row.recorded.iter().map(of).collect();
         Spread::of(&figures).map(|spread| spread.median)
     };
     let epochs = median(|round| round.epochs)?;
@@ -193,6 +193,10 @@ fn recorded(rounds: &[Recorded]) -> Option<String> {
         "{epochs:.0} epochs of {}, {each:.1} pages each",
         time(length)
     );
+    if let Some(Tracking::ReadsToo(_)) = row.tracking {
+        let reads = median(|round| round.reads / round.epochs.max(1.0))?;
+        line += &format!(" and {reads:.1} only read");
+    }
     for (figure, words) in [
         (
             median(|round| round.stretched)?,

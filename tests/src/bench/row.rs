@@ -67,10 +67,10 @@ impl Tracking {
     pub(crate) fn label(self) -> String {
         match self {
             Tracking::Off => "off".into(),
-            Tracking::Every(1000) => "1 s".into(),
+            Tracking::Every(ms) if ms % 1000 == 0 => format!("{} s", ms / 1000),
             Tracking::Every(ms) => format!("{ms} ms"),
-            Tracking::Unlimited(ms) => format!("{ms} ms, *"),
-            Tracking::ReadsToo(ms) => format!("{ms} ms, r"),
+            Tracking::Unlimited(ms) => Tracking::Every(ms).label() + "*",
+            Tracking::ReadsToo(ms) => Tracking::Every(ms).label() + " r",
             Tracking::Ring(entries) => entries.to_string(),
         }
     }
