@@ -7,14 +7,19 @@ use std::sync::OnceLock;
 use kvm_bindings::CpuId;
 use kvm_ioctls::Kvm;
 use vm_memory::{Address, GuestAddress};
+use vmmload_consumer::Track;
 
+use crate::cli::RunConfig;
+use crate::guest::arena::Arena;
 use crate::guest::boot::{self, CpuFeatures};
 use crate::guest::chunks::Chunks;
 use crate::guest::layout::PAGE;
-use crate::guest::page_tables::PageTables;
+use crate::guest::page_tables::{PageTables, Watched};
 use crate::guest::stubs;
 use crate::kvm::caps::Caps;
+use crate::kvm::spare_slot::SpareSlot;
 use crate::kvm::vm::{CreateVmError, Vm};
+use crate::probes::rearm::{self, Rearm};
 use crate::probes::syscall_entry::SyscallEntry;
 
 /// VM, page tables and chunks. Made once and never dropped.
@@ -33,8 +38,41 @@ pub(crate) struct Machine {
     stub_frame: GuestAddress,
     /// How system calls arrive, once the probe has run.
     pub entry: OnceLock<SyscallEntry>,
-    /// What an exit to user space takes, in nanoseconds, once it was measured.
-    exit_ns: OnceLock<u64>,
+    /// What arming takes, once it was measured.
+    arming: OnceLock<Arming>,
+    /// Made when it is first needed.
+    spare: OnceLock<SpareSlot>,
+}
+
+/// How pages are armed on this KVM, and what that costs the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Arming {
+    /// Nanoseconds of the first store to an armed page.
+    pub store_ns: u64,
+    /// For reads, where they are watched.
+    pub reads: Option<rearm::Outcome>,
+}
+
+/// What is watched in a VM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tracking {
+    /// Entries of each vCPU's dirty ring; 0: no stores are watched.
+    pub ring_entries: u32,
+    /// Loads are watched, too.
+    pub reads: bool,
+}
+
+impl Tracking {
+    /// What the user asked for.
+    pub(crate) fn of(config: &RunConfig) -> Self {
+        Self {
+            ring_entries: match config.track {
+                Track::None => 0,
+                Track::Write | Track::ReadWrite => config.buffer,
+            },
+            reads: config.track == Track::ReadWrite,
+        }
+    }
 }
 
 /// What one VM has found out about this KVM, and is the same in all.
@@ -44,8 +82,8 @@ pub(crate) struct Known {
     pub cpuid: CpuId,
     /// How system calls arrive.
     pub entry: SyscallEntry,
-    /// What an exit to user space takes, in nanoseconds.
-    pub exit_ns: u64,
+    /// How pages are armed; None where nothing is watched.
+    pub arming: Option<Arming>,
 }
 
 fn setup_failed(what: &'static str) -> impl FnOnce(io::Error) -> CreateVmError {
@@ -64,11 +102,11 @@ impl Machine {
     pub(crate) fn create(
         kvm: &Kvm,
         caps: Caps,
-        ring_entries: u32,
+        tracking: Tracking,
         known: Option<&Known>,
     ) -> Result<&'static Self, CreateVmError> {
         let stub_page = reserve_page().map_err(setup_failed("reserving the stub page"))?;
-        Self::create_around(stub_page, kvm, caps, ring_entries, known)
+        Self::create_around(stub_page, kvm, caps, tracking, known)
     }
 
     /// Makes the VM of a forked child, like its parent's `self`.
@@ -78,16 +116,10 @@ impl Machine {
     pub(crate) fn create_again(
         &self,
         kvm: &Kvm,
-        ring_entries: u32,
+        tracking: Tracking,
     ) -> Result<&'static Self, CreateVmError> {
         let caps = *self.vm.caps();
-        Self::create_around(
-            self.stub_page,
-            kvm,
-            caps,
-            ring_entries,
-            self.known().as_ref(),
-        )
+        Self::create_around(self.stub_page, kvm, caps, tracking, self.known().as_ref())
     }
 
     /// What another VM need not find out again; None before it is known here.
@@ -95,7 +127,7 @@ impl Machine {
         Some(Known {
             cpuid: self.vm.cpuid().clone(),
             entry: *self.entry.get()?,
-            exit_ns: *self.exit_ns.get()?,
+            arming: self.arming(),
         })
     }
 
@@ -103,12 +135,16 @@ impl Machine {
         stub_page: u64,
         kvm: &Kvm,
         caps: Caps,
-        ring_entries: u32,
+        tracking: Tracking,
         known: Option<&Known>,
     ) -> Result<&'static Self, CreateVmError> {
-        let vm = Vm::create(kvm, caps, ring_entries, known.map(|known| &known.cpuid))?;
-        let tables =
-            PageTables::new(&vm, ring_entries > 0).map_err(setup_failed("the guest's memory"))?;
+        let cpuid = known.map(|known| &known.cpuid);
+        let vm = Vm::create(kvm, caps, tracking.ring_entries, cpuid)?;
+        let watched = Watched {
+            writes: tracking.ring_entries > 0,
+            reads: tracking.reads,
+        };
+        let tables = PageTables::new(&vm, watched).map_err(setup_failed("the guest's memory"))?;
         let stub_frame = boot::write_shared(&vm, &tables, stub_page)
             .map_err(setup_failed("the guest's tables"))?;
         let chunks = Chunks::new(boot::physical_bits(vm.cpuid()));
@@ -120,7 +156,10 @@ impl Machine {
             stub_page,
             stub_frame,
             entry: known.map_or_else(OnceLock::new, |known| known.entry.into()),
-            exit_ns: known.map_or_else(OnceLock::new, |known| known.exit_ns.into()),
+            arming: known
+                .and_then(|known| known.arming)
+                .map_or_else(OnceLock::new, OnceLock::from),
+            spare: OnceLock::new(),
         })))
     }
 }
@@ -139,14 +178,31 @@ impl Machine {
         self.stub_page + stubs::PROBES
     }
 
-    /// Notes what an exit to user space takes, in nanoseconds.
-    pub(crate) fn set_exit_ns(&self, ns: u64) {
-        let _ = self.exit_ns.set(ns);
+    /// Notes how pages are armed.
+    pub(crate) fn set_arming(&self, arming: Arming) {
+        let _ = self.arming.set(arming);
     }
 
-    /// What an exit to user space takes, in nanoseconds; 0 before it was measured.
-    pub(crate) fn exit_ns(&self) -> u64 {
-        self.exit_ns.get().copied().unwrap_or(0)
+    /// How pages are armed; None where nothing is watched, or before it was found out.
+    pub(crate) fn arming(&self) -> Option<Arming> {
+        self.arming.get().copied()
+    }
+
+    /// Has accessed bits that were cleared appear again at the next access to their pages.
+    ///
+    /// # Errors
+    /// What changing a memory slot says.
+    pub(crate) fn rearm_reads(&self, how: Rearm) -> io::Result<()> {
+        if self.spare.get().is_none() {
+            let spare = SpareSlot::add(&self.vm, Arena::SPARE)?;
+            // Only one thread at a time comes here: the one that harvests, or probes.
+            let _ = self.spare.set(spare);
+        }
+        match (how, self.spare.get()) {
+            (Rearm::Flush, Some(spare)) => spare.flush_translations(&self.vm),
+            (Rearm::Drop, Some(spare)) => spare.drop_shadow_tables(&self.vm),
+            (_, None) => Ok(()),
+        }
     }
 
     /// What the guest's processor has.

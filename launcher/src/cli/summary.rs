@@ -23,22 +23,26 @@ impl SummaryTarget {
     }
 }
 
-/// Writes the summary of a segment to `out`. `elapsed` is the command's time from start to end.
+/// Writes the summary of a segment to `out`. `elapsed` is the command's time from start to end; `unknown`
+/// names the calls of which it is not known what the kernel wrote, and how often they were made.
 ///
 /// # Errors
 /// What writing said.
 pub(crate) fn write_summary(
     consumer: &Consumer,
     elapsed: Duration,
+    unknown: &[(String, u64)],
     out: &mut impl Write,
 ) -> io::Result<()> {
-    out.write_all(Summary::of(consumer, elapsed).to_string().as_bytes())
+    let summary = Summary::of(consumer, elapsed, unknown);
+    out.write_all(summary.to_string().as_bytes())
 }
 
 /// Everything the report shows.
-struct Summary {
+struct Summary<'a> {
     info: Info,
     elapsed: Duration,
+    unknown: &'a [(String, u64)],
     /// Hottest first.
     rows: Vec<Row>,
     mappings_truncated: bool,
@@ -54,13 +58,14 @@ struct Row {
     events: [u64; 3],
 }
 
-impl Summary {
-    fn of(consumer: &Consumer, elapsed: Duration) -> Self {
+impl<'a> Summary<'a> {
+    fn of(consumer: &Consumer, elapsed: Duration, unknown: &'a [(String, u64)]) -> Self {
         let mappings = consumer.mappings().unwrap_or_default();
         let rows = rows(consumer.heat().collect(), &mappings);
         Self {
             info: consumer.info(),
             elapsed,
+            unknown,
             rows,
             mappings_truncated: mappings.truncated,
         }
@@ -97,7 +102,7 @@ fn sum(row: &Row) -> u64 {
     row.events.iter().sum()
 }
 
-impl Display for Summary {
+impl Display for Summary<'_> {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
         let info = &self.info;
         writeln!(
@@ -113,7 +118,7 @@ impl Display for Summary {
     }
 }
 
-impl Summary {
+impl Summary<'_> {
     fn write_totals(&self, out: &mut Formatter<'_>) -> fmt::Result {
         let info = &self.info;
         let seconds = self.elapsed.as_secs_f64();
@@ -202,6 +207,22 @@ impl Summary {
                 "  there were more mappings than the table has room for"
             )?;
         }
+        self.write_unknown(out)
+    }
+
+    fn write_unknown(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        let times = |(name, count): &(String, u64)| match count {
+            1 => format!("{name} 1 time"),
+            _ => format!("{name} {count} times"),
+        };
+        if !self.unknown.is_empty() {
+            let calls: Vec<String> = self.unknown.iter().map(times).collect();
+            let calls = calls.join(", ");
+            writeln!(
+                out,
+                "  calls whose writes into memory are not known: {calls}"
+            )?;
+        }
         Ok(())
     }
 }
@@ -251,7 +272,8 @@ mod tests {
     fn pages_and_events_are_summed_by_mapping_hottest_first() {
         let process = busy_process();
         let consumer = Consumer::attach(process.pid()).unwrap();
-        let summary = Summary::of(&consumer, Duration::from_millis(1500));
+        let unknown = [("ioctl".into(), 3), ("bpf".into(), 1)];
+        let summary = Summary::of(&consumer, Duration::from_millis(1500), &unknown);
         let row = |name: &str, pages, events| Row {
             name: name.into(),
             pages,
@@ -270,6 +292,7 @@ mod tests {
             "4 distinct (16 KiB)",
             "107 write, 0 read, 2 kernel",
             "42 relayed",
+            "not known: ioctl 3 times, bpf 1 time\n",
         ] {
             assert!(text.contains(part), "{part}: {text}");
         }
@@ -282,7 +305,7 @@ mod tests {
         let path = std::env::temp_dir().join(format!("vmmload-summary-{}", process.pid()));
         let target = SummaryTarget::File(path.clone());
         let mut out = File::from(target.open().unwrap());
-        write_summary(&consumer, Duration::ZERO, &mut out).unwrap();
+        write_summary(&consumer, Duration::ZERO, &[], &mut out).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         std::fs::remove_file(path).unwrap();
         assert!(text.starts_with("vmmload: summary of process"), "{text}");

@@ -1,12 +1,14 @@
 //! Facts in which KVM implementations differ, each found by what KVM does and never by its name.
 //!
 //! Every probe has a guest of its own, a few instructions that end in `syscall`, run in ring 3 of a
-//! vCPU. `run` makes the first two, because it starts up with them; the others are `doctor`'s.
+//! vCPU. `run` makes those that it depends on: how system calls arrive, what arming costs, and for reads how
+//! to arm. `doctor` makes all.
 
 pub(crate) mod exit_cost;
 mod pages;
 pub(crate) mod paging;
 pub(crate) mod port_exit;
+pub(crate) mod rearm;
 pub(crate) mod syscall_entry;
 pub(crate) mod tsc;
 pub(crate) mod write_log;

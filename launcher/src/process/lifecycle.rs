@@ -10,6 +10,7 @@ use crate::cli;
 use crate::host::relay;
 use crate::host::signals as host;
 use crate::host::{clock, messages, processes};
+use crate::syscalls::kernel_writes;
 
 /// Exit status of vmmload's own failures, as env(1) has it.
 pub(crate) const OWN_FAILURE: i32 = 125;
@@ -98,11 +99,13 @@ fn finish(process: &Process, end: End) {
         return;
     }
     // Whoever comes second waits here until the first has ended the process.
-    process.tracker.finish(process, end, |consumer| {
+    process.tracker.finish(process, end, |consumer, _rows| {
         let Some(mut out) = process.summary.as_ref() else {
             return;
         };
-        if let Err(e) = cli::write_summary(consumer, clock::since(process.started_ns), &mut out) {
+        let elapsed = clock::since(process.started_ns);
+        let unknown = kernel_writes::unknown_calls(process);
+        if let Err(e) = cli::write_summary(consumer, elapsed, &unknown, &mut out) {
             messages::say(&format!(
                 "the summary cannot be written: {e}. Check where it goes"
             ));
