@@ -7,6 +7,7 @@ mod args;
 mod doctor;
 mod dump;
 mod ls;
+mod numbers;
 mod summary;
 #[cfg(test)]
 mod testing;
