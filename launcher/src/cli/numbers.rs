@@ -1,6 +1,7 @@
-//! Numbers for people: digits in groups of three, times in units.
+//! Numbers for people: digits in groups of three, sizes in units.
 
 use std::time::Duration;
+use vmmload_consumer::PAGE_SIZE;
 
 /// With a comma between groups of three digits.
 pub(super) fn grouped(number: u64) -> String {
@@ -13,6 +14,28 @@ pub(super) fn grouped(number: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+/// Bytes, in the largest unit of which there is at least one; with one decimal from MiB on.
+pub(super) fn size(bytes: u64) -> String {
+    const KIB: u64 = 1 << 10;
+    const UNITS: [(&str, u64); 4] = [
+        ("TiB", KIB * KIB * KIB * KIB),
+        ("GiB", KIB * KIB * KIB),
+        ("MiB", KIB * KIB),
+        ("KiB", KIB),
+    ];
+    match UNITS.into_iter().find(|&(_, unit)| bytes >= unit) {
+        None => format!("{bytes} bytes"),
+        Some((name, KIB)) => format!("{} {name}", bytes / KIB),
+        Some((name, unit)) => format!("{:.1} {name}", bytes as f64 / unit as f64),
+    }
+}
+
+/// Pages of 4 KiB, as a number and as a size: `11,890 (46.4 MiB)`.
+pub(super) fn pages(number: u64) -> String {
+    let bytes = number.saturating_mul(PAGE_SIZE as u64);
+    format!("{} ({})", grouped(number), size(bytes))
 }
 
 /// A number with what it counts: `1 epoch`, `2,000 epochs`.
@@ -32,6 +55,20 @@ pub(super) fn time(time: Duration) -> String {
     }
 }
 
+/// `part` of `whole` in per cent, with one decimal; of nothing, 0.
+pub(super) fn percent(part: u64, whole: u64) -> String {
+    let share = match whole {
+        0 => 0.0,
+        whole => part as f64 / whole as f64,
+    };
+    format!("{:.1} %", share * 100.0)
+}
+
+/// The one in the middle of sorted values, the lower one of two; `None` of none.
+pub(super) fn median<T: Copy>(sorted: &[T]) -> Option<T> {
+    sorted.get(sorted.len().checked_sub(1)? / 2).copied()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -48,6 +85,33 @@ mod tests {
         for (number, text) in expected {
             assert_eq!(grouped(number), text);
         }
+    }
+
+    #[test]
+    fn sizes_are_in_the_largest_unit_that_fits() {
+        let expected = [
+            (0, "0 bytes"),
+            (1023, "1023 bytes"),
+            (4096, "4 KiB"),
+            (1 << 20, "1.0 MiB"),
+            (11_890 << 12, "46.4 MiB"),
+            (3 << 30, "3.0 GiB"),
+            (5 << 40, "5.0 TiB"),
+        ];
+        for (bytes, text) in expected {
+            assert_eq!(size(bytes), text);
+        }
+        assert_eq!(pages(11_890), "11,890 (46.4 MiB)");
+    }
+
+    #[test]
+    fn shares_counts_and_middles() {
+        assert_eq!(percent(1, 3), "33.3 %");
+        assert_eq!(percent(0, 0), "0.0 %");
+        assert_eq!(counted(1, "epoch"), "1 epoch");
+        assert_eq!(counted(2000, "epoch"), "2,000 epochs");
+        assert_eq!(median(&[1, 2, 3, 4]), Some(2));
+        assert_eq!(median::<u32>(&[]), None);
     }
 
     #[test]

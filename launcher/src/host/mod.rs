@@ -12,5 +12,6 @@ pub(crate) mod process_view;
 pub(crate) mod processes;
 pub(crate) mod processor;
 pub(crate) mod relay;
+pub(crate) mod residency;
 pub(crate) mod signals;
 pub(crate) mod threads;

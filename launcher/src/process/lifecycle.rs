@@ -102,7 +102,12 @@ fn finish(process: &Process, end: End) {
         let Some(mut out) = process.summary.as_ref() else {
             return;
         };
-        if let Err(e) = cli::write_summary(consumer, clock::since(process.started_ns), &mut out) {
+        let facts = cli::Facts {
+            elapsed: clock::since(process.started_ns),
+            unknown_calls: Vec::new(),
+            resident: cli::Facts::residency(consumer),
+        };
+        if let Err(e) = cli::write_summary(consumer, &facts, &mut out) {
             messages::say(&format!(
                 "the summary cannot be written: {e}. Check where it goes"
             ));
