@@ -127,7 +127,7 @@ impl Display for Summary<'_> {
             return self.write_gaps(out);
         }
         self.epochs.write(out)?;
-        self.pages.write(out)?;
+        self.pages.write(self.watches_reads(), out)?;
         self.write_residency(out)?;
         self.write_events(out)?;
         self.write_kernel(out)?;

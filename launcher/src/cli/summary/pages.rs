@@ -28,16 +28,23 @@ impl Pages {
         Self(regions)
     }
 
-    pub(super) fn write(&self, out: &mut Formatter<'_>) -> fmt::Result {
+    /// `reads`: whether loads were watched.
+    pub(super) fn write(&self, reads: bool, out: &mut Formatter<'_>) -> fmt::Result {
         let [write, read, kernel] = Kind::ALL.map(|kind| kind as usize);
         let touched = pages(self.count(|page| page[write] | page[read] | page[kernel]));
         let written = grouped(self.count(|page| page[write]));
-        let only_read = grouped(self.count(|page| page[read] & !page[write]));
+        let only_read = match reads {
+            true => {
+                let pages = self.count(|page| page[read] & !page[write]);
+                format!("{} read and never written, ", grouped(pages))
+            }
+            false => String::new(),
+        };
         let by_kernel = grouped(self.count(|page| page[kernel]));
         let kernel_alone = grouped(self.count(|page| page[kernel] & !page[write] & !page[read]));
         let text = format!(
-            "{touched} touched: {written} written, {only_read} read and never written, \
-             {by_kernel} written by the kernel ({kernel_alone} by it alone)"
+            "{touched} touched: {written} written, {only_read}{by_kernel} written by the kernel \
+             ({kernel_alone} by it alone)"
         );
         line(out, "pages", text)
     }

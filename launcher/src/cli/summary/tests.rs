@@ -165,6 +165,10 @@ fn without_reads_there_is_no_ratio() {
         said(&text, "events"),
         "1,000,008 write, 7 read, 3 kernel; loads were not watched (--track readwrite)"
     );
+    assert_eq!(
+        said(&text, "pages"),
+        "7 (28 KiB) touched: 5 written, 2 written by the kernel (1 by it alone)"
+    );
 }
 
 #[test]
