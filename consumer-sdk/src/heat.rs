@@ -121,6 +121,12 @@ impl HeatWriter {
         Some(index)
     }
 
+    /// The counter page of an address, if there is one.
+    #[inline]
+    pub(crate) fn known_region(&self, addr: u64, kind: Kind) -> Option<HeatIndex> {
+        self.find(key_of(addr, kind))?.ok()
+    }
+
     /// The key's index, or the empty slot where it belongs; `None` when there is neither nearby.
     fn find(&self, key: u64) -> Option<Result<HeatIndex, usize>> {
         let mask = self.slots.len() - 1;

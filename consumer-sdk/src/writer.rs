@@ -294,6 +294,12 @@ impl SegmentWriter {
         })
     }
 
+    /// The counter page for an address and kind, if there is one.
+    #[inline]
+    pub fn known_region(&self, addr: u64, kind: Kind) -> Option<HeatIndex> {
+        self.heat.known_region(addr, kind)
+    }
+
     /// Counts and publishes what was seen of one page in the current epoch. `index` is what
     /// [`Self::region`] gave for the same address and kind.
     ///

@@ -7,14 +7,19 @@ use std::sync::OnceLock;
 use kvm_bindings::CpuId;
 use kvm_ioctls::Kvm;
 use vm_memory::{Address, GuestAddress};
+use vmmload_consumer::Track;
 
+use crate::cli::RunConfig;
+use crate::guest::arena::Arena;
 use crate::guest::boot::{self, CpuFeatures};
 use crate::guest::chunks::Chunks;
 use crate::guest::layout::PAGE;
-use crate::guest::page_tables::PageTables;
+use crate::guest::page_tables::{PageTables, Watched};
 use crate::guest::stubs;
 use crate::kvm::caps::Caps;
+use crate::kvm::spare_slot::SpareSlot;
 use crate::kvm::vm::{CreateVmError, Vm};
+use crate::probes::rearm::{self, Rearm};
 use crate::probes::syscall_entry::SyscallEntry;
 
 /// VM, page tables and chunks. Made once and never dropped.
@@ -35,6 +40,41 @@ pub(crate) struct Machine {
     pub entry: OnceLock<SyscallEntry>,
     /// What an exit to user space takes, in nanoseconds, once it was measured.
     exit_ns: OnceLock<u64>,
+    /// What arming takes, once it was measured.
+    arming: OnceLock<Arming>,
+    /// Made when it is first needed.
+    spare: OnceLock<SpareSlot>,
+}
+
+/// How pages are armed on this KVM, and what that costs the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Arming {
+    /// Nanoseconds of the first store to an armed page.
+    pub store_ns: u64,
+    /// For reads, where they are watched.
+    pub reads: Option<rearm::Outcome>,
+}
+
+/// What is watched in a VM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tracking {
+    /// Entries of each vCPU's dirty ring; 0: no stores are watched.
+    pub ring_entries: u32,
+    /// Loads are watched, too.
+    pub reads: bool,
+}
+
+impl Tracking {
+    /// What the user asked for.
+    pub(crate) fn of(config: &RunConfig) -> Self {
+        Self {
+            ring_entries: match config.track {
+                Track::None => 0,
+                Track::Write | Track::ReadWrite => config.buffer,
+            },
+            reads: config.track == Track::ReadWrite,
+        }
+    }
 }
 
 /// What one VM has found out about this KVM, and is the same in all.
@@ -46,6 +86,8 @@ pub(crate) struct Known {
     pub entry: SyscallEntry,
     /// What an exit to user space takes, in nanoseconds.
     pub exit_ns: u64,
+    /// How pages are armed; None where nothing is watched.
+    pub arming: Option<Arming>,
 }
 
 fn setup_failed(what: &'static str) -> impl FnOnce(io::Error) -> CreateVmError {
@@ -64,11 +106,11 @@ impl Machine {
     pub(crate) fn create(
         kvm: &Kvm,
         caps: Caps,
-        ring_entries: u32,
+        tracking: Tracking,
         known: Option<&Known>,
     ) -> Result<&'static Self, CreateVmError> {
         let stub_page = reserve_page().map_err(setup_failed("reserving the stub page"))?;
-        Self::create_around(stub_page, kvm, caps, ring_entries, known)
+        Self::create_around(stub_page, kvm, caps, tracking, known)
     }
 
     /// Makes the VM of a forked child, like its parent's `self`.
@@ -78,14 +120,14 @@ impl Machine {
     pub(crate) fn create_again(
         &self,
         kvm: &Kvm,
-        ring_entries: u32,
+        tracking: Tracking,
     ) -> Result<&'static Self, CreateVmError> {
         let caps = *self.vm.caps();
         Self::create_around(
             self.stub_page,
             kvm,
             caps,
-            ring_entries,
+            tracking,
             self.known().as_ref(),
         )
     }
@@ -96,6 +138,7 @@ impl Machine {
             cpuid: self.vm.cpuid().clone(),
             entry: *self.entry.get()?,
             exit_ns: *self.exit_ns.get()?,
+            arming: self.arming(),
         })
     }
 
@@ -103,12 +146,17 @@ impl Machine {
         stub_page: u64,
         kvm: &Kvm,
         caps: Caps,
-        ring_entries: u32,
+        tracking: Tracking,
         known: Option<&Known>,
     ) -> Result<&'static Self, CreateVmError> {
-        let vm = Vm::create(kvm, caps, ring_entries, known.map(|known| &known.cpuid))?;
+        let cpuid = known.map(|known| &known.cpuid);
+        let vm = Vm::create(kvm, caps, tracking.ring_entries, cpuid)?;
+        let watched = Watched {
+            writes: tracking.ring_entries > 0,
+            reads: tracking.reads,
+        };
         let tables =
-            PageTables::new(&vm, ring_entries > 0).map_err(setup_failed("the guest's memory"))?;
+            PageTables::new(&vm, watched).map_err(setup_failed("the guest's memory"))?;
         let stub_frame = boot::write_shared(&vm, &tables, stub_page)
             .map_err(setup_failed("the guest's tables"))?;
         let chunks = Chunks::new(boot::physical_bits(vm.cpuid()));
@@ -121,6 +169,10 @@ impl Machine {
             stub_frame,
             entry: known.map_or_else(OnceLock::new, |known| known.entry.into()),
             exit_ns: known.map_or_else(OnceLock::new, |known| known.exit_ns.into()),
+            arming: known
+                .and_then(|known| known.arming)
+                .map_or_else(OnceLock::new, OnceLock::from),
+            spare: OnceLock::new(),
         })))
     }
 }
@@ -147,6 +199,33 @@ impl Machine {
     /// What an exit to user space takes, in nanoseconds; 0 before it was measured.
     pub(crate) fn exit_ns(&self) -> u64 {
         self.exit_ns.get().copied().unwrap_or(0)
+    }
+
+    /// Notes how pages are armed.
+    pub(crate) fn set_arming(&self, arming: Arming) {
+        let _ = self.arming.set(arming);
+    }
+
+    /// How pages are armed; None where nothing is watched, or before it was found out.
+    pub(crate) fn arming(&self) -> Option<Arming> {
+        self.arming.get().copied()
+    }
+
+    /// Has accessed bits that were cleared appear again at the next access to their pages.
+    ///
+    /// # Errors
+    /// What changing a memory slot says.
+    pub(crate) fn rearm_reads(&self, how: Rearm) -> io::Result<()> {
+        if self.spare.get().is_none() {
+            let spare = SpareSlot::add(&self.vm, Arena::SPARE)?;
+            // Only one thread at a time comes here: the one that harvests, or probes.
+            let _ = self.spare.set(spare);
+        }
+        match (how, self.spare.get()) {
+            (Rearm::Flush, Some(spare)) => spare.flush_translations(&self.vm),
+            (Rearm::Drop, Some(spare)) => spare.drop_shadow_tables(&self.vm),
+            (_, None) => Ok(()),
+        }
     }
 
     /// What the guest's processor has.

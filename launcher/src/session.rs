@@ -17,8 +17,9 @@ use crate::host::{descriptors, origin, signals as host, threads};
 use crate::kvm::caps;
 use crate::kvm::vcpu::Vcpu;
 use crate::kvm::vm::CreateVmError;
-use crate::machine::Machine;
-use crate::probes::{exit_cost, syscall_entry};
+use crate::kvm::dirty_ring::DirtyRing;
+use crate::machine::{Arming, Machine, Tracking};
+use crate::probes::{exit_cost, rearm, syscall_entry, write_log};
 use crate::process::command::{self, CommandError, Program};
 use crate::process::frame;
 use crate::process::handover::{self, Launch, TakeOverError};
@@ -47,6 +48,12 @@ pub(crate) enum RunError {
     /// A vCPU.
     #[error("the first vCPU cannot be set up: {0}. Check the kernel log (dmesg) for what KVM says")]
     Vcpu(#[source] io::Error),
+    /// Watching stores.
+    #[error("stores to memory cannot be watched: {0}. Use --track none")]
+    Arming(#[source] io::Error),
+    /// Watching loads.
+    #[error("loads from memory cannot be watched on this KVM: {0}. Use --track write")]
+    Reads(#[source] io::Error),
     /// The first stack.
     #[error(transparent)]
     Stack(#[from] StackError),
@@ -134,16 +141,11 @@ fn start(launch: Launch, inherited: &Inherited) -> Result<GuestThread, RunError>
         known,
         parent,
     } = launch;
-    let tracked = config.track != Track::None;
     let (kvm, caps) = caps::open().map_err(CreateVmError::from)?;
-    let ring_entries = if tracked { config.buffer } else { 0 };
-    let machine = Machine::create(&kvm, caps, ring_entries, known.as_ref())?;
-    let (mut vcpu, ring) = Vcpu::create(machine, 0).map_err(RunError::Vcpu)?;
+    let machine = Machine::create(&kvm, caps, Tracking::of(&config), known.as_ref())?;
+    let (mut vcpu, mut ring) = Vcpu::create(machine, 0).map_err(RunError::Vcpu)?;
     if known.is_none() {
-        let entry = syscall_entry::find(&mut vcpu).map_err(RunError::Vcpu)?;
-        let _ = machine.entry.set(entry);
-        let exit_ns = exit_cost::measure(&mut vcpu).map_err(RunError::Vcpu)?;
-        machine.set_exit_ns(exit_ns);
+        find_out(&mut vcpu, ring.as_mut(), config.track)?;
     }
 
     let mut table = Mappings::default();
@@ -166,7 +168,7 @@ fn start(launch: Launch, inherited: &Inherited) -> Result<GuestThread, RunError>
         .flat_map(|a| a.as_bytes_with_nul().to_vec())
         .collect();
     let tracker =
-        Tracker::create(&config, &command, parent, machine.exit_ns()).map_err(RunError::Segment)?;
+        Tracker::create(&config, &command, parent, machine).map_err(RunError::Segment)?;
     let stats = Arc::new(VcpuStats::default());
     tracker.add_vcpu(0, ring, stats.clone());
     let executable = std::fs::canonicalize(&path).unwrap_or(path);
@@ -197,6 +199,23 @@ fn start(launch: Launch, inherited: &Inherited) -> Result<GuestThread, RunError>
     };
     let idle = IdleVcpu { vcpu, stats };
     GuestThread::new(process, idle, &birth, true).map_err(RunError::Vcpu)
+}
+
+/// Finds out how this KVM behaves, on a vCPU that has not run yet.
+fn find_out(vcpu: &mut Vcpu, ring: Option<&mut DirtyRing>, track: Track) -> Result<(), RunError> {
+    let machine = vcpu.machine();
+    let entry = syscall_entry::find(vcpu).map_err(RunError::Vcpu)?;
+    let _ = machine.entry.set(entry);
+    machine.set_exit_ns(exit_cost::measure(vcpu).map_err(RunError::Vcpu)?);
+    if let Some(ring) = ring {
+        let store_ns = write_log::store_ns(vcpu, ring).map_err(RunError::Arming)?;
+        let reads = match track {
+            Track::ReadWrite => Some(rearm::find(vcpu).map_err(RunError::Reads)?),
+            Track::Write | Track::None => None,
+        };
+        machine.set_arming(Arming { store_ns, reads });
+    }
+    Ok(())
 }
 
 fn open_summary(config: &RunConfig) -> Result<Option<File>, RunError> {

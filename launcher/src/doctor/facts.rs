@@ -9,7 +9,7 @@ use crate::kvm::dirty_ring::{DirtyRing, ENTRY_BYTES};
 use crate::kvm::tsc as tsc_control;
 use crate::kvm::vcpu::Vcpu;
 use crate::kvm::vm::CreateVmError;
-use crate::machine::Machine;
+use crate::machine::{Machine, Tracking};
 use crate::probes::paging::Paging;
 use crate::probes::port_exit::PortExitRip;
 use crate::probes::syscall_entry::SyscallEntry;
@@ -87,7 +87,11 @@ pub(crate) fn gather() -> Facts {
         }
     };
     facts.caps = Some(caps);
-    match Machine::create(&kvm, caps, ring_entries(&caps).min(DEFAULT_RING), None) {
+    let tracking = Tracking {
+        ring_entries: ring_entries(&caps).min(DEFAULT_RING),
+        reads: true,
+    };
+    match Machine::create(&kvm, caps, tracking, None) {
         Ok(machine) => match Vcpu::create(machine, 0) {
             Ok((vcpu, ring)) => facts.vm = Some(probe(machine, vcpu, ring)),
             Err(e) => {

@@ -14,7 +14,8 @@ use crate::kvm::vm::Vm;
 
 /// Bytes of one region: 4,096 tables, which map 8 GiB.
 const REGION: u64 = 16 << 20;
-const REGIONS: usize = (CHUNKS_BASE.0 / REGION) as usize;
+/// The last place is the spare page's.
+const REGIONS: usize = (CHUNKS_BASE.0 / REGION) as usize - 1;
 
 /// Frames of the arena. One thread at a time grows it (the caller's lock), any number read it.
 pub(crate) struct Arena {
@@ -32,7 +33,11 @@ impl Arena {
     }
 
     /// Number of memory slots in use; the chunks' slots count from [`Arena::MAX_SLOTS`].
-    pub(crate) const MAX_SLOTS: u32 = REGIONS as u32;
+    pub(crate) const MAX_SLOTS: u32 = REGIONS as u32 + 1;
+
+    /// The memory slot that is left out, and its guest-physical address: see `kvm/spare_slot.rs`.
+    pub(crate) const SPARE: (u32, GuestAddress) =
+        (REGIONS as u32, GuestAddress(REGIONS as u64 * REGION));
 
     /// A zeroed frame. Callers hold the lock of the page tables.
     ///

@@ -1,9 +1,9 @@
 //! The guest's page tables: leaf entries made from the program's mappings, lazily.
 //!
-//! Upper-level entries are only ever added. Leaf entries come and go; their dirty bit outlives
-//! them (the processor ignores a non-present entry), because the harvester asks it whether a page
-//! in the dirty log was really stored to: KVM also logs a page that it merely mapped writable
-//! on a read.
+//! Upper-level entries are only ever added. Leaf entries come and go; their accessed and dirty bits
+//! outlive them (the processor ignores a non-present entry), because the harvester asks them: the dirty
+//! bit, whether a page in the dirty log was really stored to, since KVM also logs a page that it merely
+//! mapped writable on a read; the accessed bit, whether a page was read.
 
 use std::io;
 use std::sync::Mutex;
@@ -21,6 +21,7 @@ const WRITABLE: u64 = 1 << 1;
 const USER: u64 = 1 << 2;
 const ACCESSED: u64 = 1 << 5;
 const DIRTY: u64 = 1 << 6;
+const TOUCHED: u64 = ACCESSED | DIRTY;
 const NO_EXECUTE: u64 = 1 << 63;
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
@@ -50,23 +51,47 @@ pub(crate) struct PageTables {
     root: GuestAddress,
     /// Held while tables are added, so that two faults never add the same one twice.
     grow: Mutex<()>,
-    /// Leaf entries start out dirty: nobody will ask.
-    preset_dirty: bool,
+    /// Bits with which leaf entries start out, since nobody will ask for them: that saves the processor
+    /// from setting them.
+    preset: u64,
 }
 
+/// Which bits somebody will ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Watched {
+    /// The dirty bit.
+    pub writes: bool,
+    /// The accessed bit.
+    pub reads: bool,
+}
+
+/// What became of a page since its bits were last taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Touched {
+    /// Loaded from, stored to, or executed.
+    pub accessed: bool,
+    /// Stored to.
+    pub written: bool,
+}
+
+/// The leaf tables that [`PageTables::scan_accessed`] found accessed last, each with the first address
+/// that it maps.
+pub(crate) type Accessed = Vec<(GuestAddress, u64)>;
+
 impl PageTables {
-    /// Empty tables in a fresh arena. `tracked`: whether anybody will ask for dirty bits.
+    /// Empty tables in a fresh arena.
     ///
     /// # Errors
     /// As [`Arena::allocate`].
-    pub(crate) fn new(vm: &Vm, tracked: bool) -> io::Result<Self> {
+    pub(crate) fn new(vm: &Vm, watched: Watched) -> io::Result<Self> {
+        let unless = |watched, bit| if watched { 0 } else { bit };
         let arena = Arena::new();
         let root = arena.allocate(vm)?;
         Ok(Self {
             arena,
             root,
             grow: Mutex::new(()),
-            preset_dirty: !tracked,
+            preset: unless(watched.writes, DIRTY) | unless(watched.reads, ACCESSED),
         })
     }
 
@@ -133,15 +158,14 @@ impl PageTables {
             Ok(table) => table,
             Err(_) => self.grow_to(vm, start)?,
         };
-        let mut bits = PRESENT | USER | ACCESSED | access.bits();
-        bits |= if self.preset_dirty { DIRTY } else { 0 };
+        let bits = PRESENT | USER | self.preset | access.bits();
         for (i, va) in (start..end).step_by(PAGE as usize).enumerate() {
             let value = bits | gpa.unchecked_add(i as u64 * PAGE).raw_value();
             let entry = self.entry(table, va, 0);
             let mut old = entry.load(Ordering::Relaxed);
-            // The processor may set the dirty bit at any moment: it must not get lost.
-            while old & !DIRTY != value & !DIRTY {
-                let new = value | (old & DIRTY);
+            // The processor may set these bits at any moment: they must not get lost.
+            while old & !TOUCHED != value & !TOUCHED {
+                let new = value | (old & TOUCHED);
                 match entry.compare_exchange_weak(old, new, Ordering::Release, Ordering::Relaxed) {
                     Ok(_) => break,
                     Err(now) => old = now,
@@ -167,15 +191,15 @@ impl PageTables {
         Ok(frame)
     }
 
-    /// Calls `f` with every existing leaf entry of the pages in `[start, end)`.
-    fn for_each(&self, start: u64, end: u64, mut f: impl FnMut(&AtomicU64)) {
+    /// Calls `f` with the address and the entry of the pages in `[start, end)` that have one.
+    fn for_each(&self, start: u64, end: u64, mut f: impl FnMut(u64, &AtomicU64)) {
         let mut va = start;
         while va < end {
             match self.walk(va) {
                 Ok(table) => {
                     let stop = end.min((va | (LEAF_SPAN - 1)) + 1);
                     for page in (va..stop).step_by(PAGE as usize) {
-                        f(self.entry(table, page, 0));
+                        f(page, self.entry(table, page, 0));
                     }
                     va = stop;
                 }
@@ -190,9 +214,23 @@ impl PageTables {
     /// Takes the pages `[start, end)` away from the guest. Only what the host's MMU notifiers do
     /// afterwards makes it final: the caller makes the host call next.
     pub(crate) fn clear(&self, start: u64, end: u64) {
-        self.for_each(start, end, |entry| {
+        self.for_each(start, end, |_, entry| {
             if entry.load(Ordering::Relaxed) != 0 {
-                entry.fetch_and(DIRTY, Ordering::AcqRel);
+                entry.fetch_and(TOUCHED, Ordering::AcqRel);
+            }
+        });
+    }
+
+    /// Takes the pages `[start, end)` away for good, and calls `f` with the address of each that was touched
+    /// since its bits were last taken. See [`PageTables::clear`].
+    pub(crate) fn retire(&self, start: u64, end: u64, mut f: impl FnMut(u64, Touched)) {
+        self.for_each(start, end, |va, entry| {
+            if entry.load(Ordering::Relaxed) == 0 {
+                return;
+            }
+            let old = entry.swap(0, Ordering::AcqRel) & !self.preset;
+            if old & TOUCHED != 0 {
+                f(va, touched(old));
             }
         });
     }
@@ -201,7 +239,7 @@ impl PageTables {
     /// makes a restriction final.
     pub(crate) fn protect(&self, start: u64, end: u64, access: Access) {
         let rights = access.bits();
-        self.for_each(start, end, |entry| {
+        self.for_each(start, end, |_, entry| {
             let mut old = entry.load(Ordering::Relaxed);
             while old & PRESENT != 0 {
                 let new = (old & !(WRITABLE | NO_EXECUTE)) | rights;
@@ -211,6 +249,52 @@ impl PageTables {
                 }
             }
         });
+    }
+
+    /// Calls `f` with the address of every page that was accessed since the last scan, and whether it
+    /// was stored to since that was last asked; clears the accessed bits that it finds, not the dirty ones.
+    ///
+    /// What it costs grows with what was accessed: it follows the accessed bits of the upper levels, which
+    /// the processor sets on its way down. An upper entry that it has cached it may pass by, until the
+    /// translations are flushed or dropped; so the tables of `recent` are looked at once more.
+    pub(crate) fn scan_accessed(&self, recent: &mut Accessed, mut f: impl FnMut(u64, bool)) {
+        let mut found = Accessed::new();
+        self.accessed_tables(self.root, 0, 3, &mut found);
+        let again = recent.iter().filter(|table| found.binary_search_by_key(&table.1, |seen| seen.1).is_err());
+        for &(table, va) in found.iter().chain(again) {
+            self.scan_leaf(table, va, &mut f);
+        }
+        *recent = found;
+    }
+
+    fn scan_leaf(&self, table: GuestAddress, start: u64, f: &mut impl FnMut(u64, bool)) {
+        for index in 0..512 {
+            let entry = self.arena.word(table.unchecked_add(8 * index));
+            if entry.load(Ordering::Relaxed) & ACCESSED != 0 {
+                let old = entry.fetch_and(!ACCESSED, Ordering::AcqRel);
+                f(start + index * PAGE, old & DIRTY != 0);
+            }
+        }
+    }
+
+    /// Adds the accessed leaf tables below `table`, which maps the addresses from `start` on, in order.
+    fn accessed_tables(&self, table: GuestAddress, start: u64, level: u32, found: &mut Accessed) {
+        // The upper half of the root is the launcher's.
+        let entries = if level == 3 { 256 } else { 512 };
+        for index in 0..entries {
+            let entry = self.arena.word(table.unchecked_add(8 * index));
+            let value = entry.load(Ordering::Acquire);
+            if value & (PRESENT | ACCESSED) != PRESENT | ACCESSED {
+                continue;
+            }
+            entry.fetch_and(!ACCESSED, Ordering::AcqRel);
+            let next = GuestAddress(value & ADDRESS);
+            let va = start + (index << (12 + 9 * level));
+            match level {
+                1 => found.push((next, va)),
+                _ => self.accessed_tables(next, va, level - 1, found),
+            }
+        }
     }
 
     /// Whether the page at `va` was stored to since this was last asked.
@@ -233,5 +317,12 @@ impl PageTables {
             }
             Err(_) => false,
         }
+    }
+}
+
+fn touched(entry: u64) -> Touched {
+    Touched {
+        accessed: entry & ACCESSED != 0,
+        written: entry & DIRTY != 0,
     }
 }

@@ -3,6 +3,7 @@
 pub(crate) mod caps;
 pub(crate) mod dirty_ring;
 mod first_run;
+pub(crate) mod spare_slot;
 pub(crate) mod stats;
 pub(crate) mod tsc;
 pub(crate) mod vcpu;

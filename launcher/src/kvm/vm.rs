@@ -173,6 +173,25 @@ impl Vm {
         } else {
             0
         };
+        // SAFETY: as for this function.
+        unsafe { self.set_slot(slot, gpa, hva, size, flags) }
+    }
+
+    /// Makes memory slot `slot` what KVM_SET_USER_MEMORY_REGION says; a size of 0 removes it.
+    ///
+    /// # Safety
+    /// As for [`Vm::add_slot`].
+    ///
+    /// # Errors
+    /// As for [`Vm::add_slot`].
+    pub(super) unsafe fn set_slot(
+        &self,
+        slot: u32,
+        gpa: GuestAddress,
+        hva: u64,
+        size: u64,
+        flags: u32,
+    ) -> io::Result<()> {
         let region = kvm_userspace_memory_region {
             slot,
             flags,

@@ -7,6 +7,7 @@ pub(crate) mod exit_cost;
 mod pages;
 pub(crate) mod paging;
 pub(crate) mod port_exit;
+pub(crate) mod rearm;
 pub(crate) mod syscall_entry;
 pub(crate) mod tsc;
 pub(crate) mod write_log;

@@ -16,8 +16,17 @@ pub(super) const STRIDE_BYTES: u64 = STRIDE * PAGE;
 
 /// Some pages, [`STRIDE_BYTES`] apart, present in the guest's page tables.
 pub(super) struct Pages {
+    machine: &'static Machine,
     map: MmapMut,
     count: u64,
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        // The host's memory goes next, and with it what KVM has of it.
+        let end = self.start() + self.map.len() as u64;
+        self.machine.tables.clear(self.start(), end);
+    }
 }
 
 impl Pages {
@@ -25,11 +34,15 @@ impl Pages {
     ///
     /// # Errors
     /// What mmap(2), the memory slot or growing the page tables says.
-    pub(super) fn new(machine: &Machine, count: u64) -> io::Result<Self> {
+    pub(super) fn new(machine: &'static Machine, count: u64) -> io::Result<Self> {
         let map = MmapMut::map_anon((count * STRIDE_BYTES) as usize)?;
         // One entry of KVM's tables for each page. Without huge pages there is nothing to refuse.
         let _ = map.advise(Advice::NoHugePage);
-        let pages = Self { map, count };
+        let pages = Self {
+            machine,
+            map,
+            count,
+        };
         let access = Access {
             write: true,
             execute: false,
@@ -63,8 +76,14 @@ impl Pages {
     ///
     /// # Errors
     /// What mprotect(2) says.
-    pub(super) fn drop_from_kvm(self) -> io::Result<Self> {
-        let map = self.map.make_read_only()?.make_mut()?;
-        Ok(Self { map, ..self })
+    pub(super) fn drop_from_kvm(&self) -> io::Result<()> {
+        let (start, len) = (self.map.as_ptr().cast_mut(), self.map.len());
+        for prot in [libc::PROT_READ, libc::PROT_READ | libc::PROT_WRITE] {
+            // SAFETY: the pages are this map's, and nobody writes to them meanwhile.
+            if unsafe { libc::mprotect(start.cast(), len, prot) } != 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        Ok(())
     }
 }

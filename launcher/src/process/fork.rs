@@ -5,7 +5,6 @@ use std::os::fd::{AsRawFd, FromRawFd, RawFd};
 use std::sync::Arc;
 
 use kvm_ioctls::Kvm;
-use vmmload_consumer::Track;
 
 use super::handover;
 use super::lifecycle::OWN_FAILURE;
@@ -17,6 +16,7 @@ use crate::host::descriptors::Parked;
 use crate::host::processes::{self, CloneArgs};
 use crate::host::{descriptors, messages, origin, threads};
 use crate::kvm::vcpu::Vcpu;
+use crate::machine::Tracking;
 use crate::session::RunError;
 use crate::tracking::harvester::Tracker;
 
@@ -139,10 +139,7 @@ fn wrap(
         summary: None,
         ..of.config.clone()
     };
-    let tracked = config.track != Track::None;
-    let machine = of
-        .machine
-        .create_again(&kvm, if tracked { config.buffer } else { 0 })?;
+    let machine = of.machine.create_again(&kvm, Tracking::of(&config))?;
     let (vcpu, ring) = Vcpu::create(machine, 0).map_err(RunError::Vcpu)?;
     let lineage = Lineage {
         kvm,
@@ -150,7 +147,7 @@ fn wrap(
         parent: Some(of.tracker.identity()),
         executable: of.lineage.executable.clone(),
     };
-    let tracker = Tracker::create(&config, &lineage.command, lineage.parent, machine.exit_ns())
+    let tracker = Tracker::create(&config, &lineage.command, lineage.parent, machine)
         .map_err(RunError::Segment)?;
     let stats = Arc::new(VcpuStats::default());
     tracker.add_vcpu(0, ring, stats.clone());

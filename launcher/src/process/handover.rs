@@ -12,7 +12,8 @@
 //! lists        argv, envp
 //! number       mode of seccomp
 //! list         filters: flags (NONE: installed by prctl), and the program as a string
-//! numbers      of KVM: how calls arrive (NONE: nothing is known), what an exit takes
+//! numbers      of KVM: how calls arrive (NONE: nothing is known), what an exit takes, what an
+//!              armed store and an armed load take (NONE: not watched), how loads are armed
 //! string       what CPUID shows
 //! numbers      of the parent: its id (0: there is none), its start
 //! ```
@@ -338,6 +339,8 @@ mod tests {
     use kvm_bindings::{CpuId, kvm_cpuid_entry2};
 
     use super::*;
+    use crate::machine::Arming;
+    use crate::probes::rearm::{self, Rearm};
     use crate::probes::syscall_entry::SyscallEntry;
     use crate::process::seccomp::Filter;
     use crate::process::seccomp::bpf::{Instruction, Program};
@@ -371,6 +374,13 @@ mod tests {
             cpuid: CpuId::from_entries(&[entry; 3]).unwrap(),
             entry: SyscallEntry::Ring3,
             exit_ns: 1_234,
+            arming: Some(Arming {
+                store_ns: 5_678,
+                reads: Some(rearm::Outcome {
+                    rearm: Rearm::Drop,
+                    access_ns: 9,
+                }),
+            }),
         }
     }
 

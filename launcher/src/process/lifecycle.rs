@@ -98,7 +98,7 @@ fn finish(process: &Process, end: End) {
         return;
     }
     // Whoever comes second waits here until the first has ended the process.
-    process.tracker.finish(process, end, |consumer| {
+    process.tracker.finish(process, end, |consumer, _rows| {
         let Some(mut out) = process.summary.as_ref() else {
             return;
         };

@@ -2,8 +2,10 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use rangemap::RangeMap;
+use vmmload_consumer::MappingClass;
 
 /// Access rights of a mapping, as mmap(2) takes them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,9 +75,31 @@ pub(crate) enum Backing {
     },
 }
 
+/// Which mapping it is, whatever is at its address before or after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Identity {
+    /// Never used again; 0 before the mapping is in the table.
+    pub id: u32,
+    /// Epoch in which it came.
+    pub born: u32,
+}
+
+/// What a mapping is used for, where that is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Label {
+    /// The thread whose stack it is, or 0.
+    pub thread: u32,
+    /// As reports show it.
+    pub name: Arc<str>,
+}
+
 /// One mapping. Neighbours that are equal are one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Mapping {
+    /// Which one it is.
+    pub identity: Identity,
+    /// What it is used for.
+    pub label: Option<Label>,
     /// What the program may do there.
     pub prot: Prot,
     /// Changes are seen by others.
@@ -90,6 +114,8 @@ impl Mapping {
     /// A private anonymous mapping.
     pub(crate) fn anonymous(prot: Prot) -> Self {
         Self {
+            identity: Identity::default(),
+            label: None,
             prot,
             shared: false,
             grows_down: false,
@@ -97,15 +123,38 @@ impl Mapping {
         }
     }
 
-    /// The name as /proc/PID/maps shows it; empty for anonymous memory.
+    /// The name as /proc/PID/maps shows it; empty for private anonymous memory without one.
     pub(crate) fn name(&self) -> &str {
+        if let Some(label) = &self.label {
+            return &label.name;
+        }
         match &self.backing {
+            Backing::Anonymous if self.shared => "[anon_shmem]",
             Backing::Anonymous => "",
             Backing::Heap => "[heap]",
             Backing::Stack => "[stack]",
             Backing::Special(name) | Backing::File { path: name, .. } => name,
             Backing::Segment { .. } => "[sysv shared memory]",
         }
+    }
+
+    /// What reports sort it under.
+    pub(crate) fn class(&self) -> MappingClass {
+        match &self.backing {
+            _ if self.thread() > 0 => MappingClass::ThreadStack,
+            Backing::Anonymous if self.shared => MappingClass::Shared,
+            Backing::Anonymous => MappingClass::Anonymous,
+            Backing::Heap => MappingClass::Heap,
+            Backing::Stack => MappingClass::Stack,
+            Backing::Special(_) => MappingClass::Kernel,
+            Backing::Segment { .. } => MappingClass::Shared,
+            Backing::File { path, .. } => class_of_file(path),
+        }
+    }
+
+    /// The thread whose stack it is, or 0.
+    pub(crate) fn thread(&self) -> u32 {
+        self.label.as_ref().map_or(0, |label| label.thread)
     }
 
     /// The offset in the file at address `start`; 0 where there is no file.
@@ -121,9 +170,13 @@ impl Mapping {
         matches!(self.backing, Backing::File { .. })
     }
 
-    /// The same mapping after its bytes have moved up by `distance` (modulo 2^64).
+    /// The same mapping after its bytes have moved up by `distance` (modulo 2^64): at other addresses it is
+    /// another one.
     pub(crate) fn moved(&self, distance: u64) -> Self {
         let mut moved = self.clone();
+        if distance != 0 {
+            moved.identity = Identity::default();
+        }
         if let Backing::File { bias, .. } = &mut moved.backing {
             *bias = bias.wrapping_sub(distance);
         }
@@ -131,6 +184,17 @@ impl Mapping {
             *base = base.wrapping_add(distance);
         }
         moved
+    }
+}
+
+/// What is behind a path, as far as the path says it.
+fn class_of_file(path: &str) -> MappingClass {
+    const SHARED: [&str; 4] = ["/memfd:", "/dev/shm/", "/dev/zero", "/SYSV"];
+    match path {
+        path if SHARED.iter().any(|start| path.starts_with(start)) => MappingClass::Shared,
+        path if path.starts_with("/dev/hugepages/") => MappingClass::Shared,
+        path if path.starts_with("/dev/") => MappingClass::Device,
+        _ => MappingClass::File,
     }
 }
 
@@ -148,7 +212,14 @@ pub(crate) struct Piece {
 pub(crate) struct Mappings {
     map: RangeMap<u64, Mapping>,
     generation: u64,
+    /// Identities given so far.
+    identities: u32,
+    epoch: Arc<AtomicU32>,
 }
+
+/// Mappings up to which each has an identity of its own. A program with more has them made side by side, like
+/// a heap of many pieces, and the kernel takes such for one, too.
+const TOLD_APART: usize = 8192;
 
 impl Mappings {
     /// Counts every change, so that a reader knows whether to look again.
@@ -156,12 +227,48 @@ impl Mappings {
         self.generation
     }
 
-    /// Replaces whatever is at `range`.
-    pub(crate) fn insert(&mut self, range: Range<u64>, mapping: Mapping) {
-        if !range.is_empty() {
-            self.generation += 1;
-            self.map.insert(range, mapping);
+    /// Replaces whatever is at `range`. A mapping that has no identity yet is given one.
+    pub(crate) fn insert(&mut self, range: Range<u64>, mut mapping: Mapping) {
+        if range.is_empty() {
+            return;
         }
+        self.generation += 1;
+        if mapping.identity.id == 0 {
+            mapping.identity = self.new_identity(&range, &mapping);
+        }
+        self.map.insert(range, mapping);
+    }
+
+    fn new_identity(&mut self, range: &Range<u64>, mapping: &Mapping) -> Identity {
+        if self.map.len() >= TOLD_APART {
+            let below = range.start.checked_sub(1).and_then(|at| self.map.get(&at));
+            let beside = [below, self.map.get(&range.end)];
+            for other in beside.into_iter().flatten() {
+                let identity = other.identity;
+                let same = Mapping {
+                    identity,
+                    ..mapping.clone()
+                };
+                if *other == same {
+                    return identity;
+                }
+            }
+        }
+        self.identities += 1;
+        Identity {
+            id: self.identities,
+            born: self.epoch.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Mappings that come from now on come in this epoch.
+    pub(crate) fn set_epoch(&self, epoch: u32) {
+        self.epoch.store(epoch, Ordering::Relaxed);
+    }
+
+    /// The present epoch.
+    pub(crate) fn epoch(&self) -> u32 {
+        self.epoch.load(Ordering::Relaxed)
     }
 
     /// Removes whatever is at `range`.
@@ -193,6 +300,14 @@ impl Mappings {
                 mapping: mapping.clone(),
             })
             .collect()
+    }
+
+    /// The mappings that reach into `range`, in order.
+    pub(crate) fn overlapping<'a>(
+        &'a self,
+        range: &'a Range<u64>,
+    ) -> impl Iterator<Item = (&'a Range<u64>, &'a Mapping)> + 'a {
+        self.map.overlapping(range)
     }
 
     /// The parts of `range` that are mapped, joined where only the kind of mapping differs.
@@ -241,20 +356,77 @@ mod tests {
     fn neighbours_that_are_equal_are_one_mapping() {
         let mut table = Mappings::default();
         table.insert(0x1000..0x2000, anonymous(RW));
-        table.insert(0x2000..0x3000, anonymous(RW));
+        let grown = table.at(0x1000).unwrap().1.clone();
+        table.insert(0x2000..0x3000, grown);
         assert_eq!(table.at(0x2fff).unwrap().0, &(0x1000..0x3000));
+    }
+
+    #[test]
+    fn a_fresh_mapping_is_never_taken_for_one_that_was_there_before() {
+        let mut table = Mappings::default();
+        let id_at = |table: &Mappings, addr| table.at(addr).unwrap().1.identity.id;
+        table.insert(0x1000..0x4000, anonymous(RW));
+        let first = id_at(&table, 0x1000);
+        table.remove(0x2000..0x3000);
+        table.insert(0x2000..0x3000, anonymous(RW));
+        let second = id_at(&table, 0x2000);
+        assert_ne!(first, second);
+        assert_eq!(id_at(&table, 0x3000), first);
+        let moved = table.at(0x2000).unwrap().1.moved(0x7000);
+        table.insert(0x9000..0xa000, moved);
+        assert_ne!(id_at(&table, 0x9000), second);
+    }
+
+    #[test]
+    fn very_many_equal_neighbours_are_one_mapping() {
+        let mut table = Mappings::default();
+        for page in 1..=2 * TOLD_APART as u64 {
+            table.insert(page * 0x1000..(page + 1) * 0x1000, anonymous(RW));
+        }
+        assert_eq!(table.iter().count(), TOLD_APART);
+    }
+
+    #[test]
+    fn classes_follow_what_lies_behind_a_mapping() {
+        let file = |path: &str| Mapping {
+            backing: Backing::File {
+                path: path.into(),
+                bias: 0,
+            },
+            ..anonymous(RW)
+        };
+        let shared = Mapping {
+            shared: true,
+            ..anonymous(RW)
+        };
+        let stack = Mapping {
+            label: Some(Label {
+                thread: 7,
+                name: "[stack:7]".into(),
+            }),
+            ..anonymous(RW)
+        };
+        for (mapping, class) in [
+            (anonymous(RW), MappingClass::Anonymous),
+            (file("/lib/x.so"), MappingClass::File),
+            (file("/memfd:x (deleted)"), MappingClass::Shared),
+            (file("/dev/shm/x"), MappingClass::Shared),
+            (file("/dev/dri/card0"), MappingClass::Device),
+            (shared, MappingClass::Shared),
+            (stack, MappingClass::ThreadStack),
+        ] {
+            assert_eq!(mapping.class(), class, "{}", mapping.name());
+        }
     }
 
     #[test]
     fn a_file_mapping_keeps_its_offset_when_its_middle_is_removed() {
         let file = Mapping {
-            prot: Prot::from_bits(RW),
-            shared: false,
-            grows_down: false,
             backing: Backing::File {
                 path: "/f".into(),
                 bias: 0u64.wrapping_sub(0x10000),
             },
+            ..anonymous(RW)
         };
         let mut table = Mappings::default();
         table.insert(0x10000..0x14000, file);

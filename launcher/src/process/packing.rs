@@ -10,7 +10,8 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use super::seccomp::bpf::{Instruction, Program};
 use super::seccomp::{Filter, Mode, Setting};
-use crate::machine::Known;
+use crate::machine::{Arming, Known};
+use crate::probes::rearm::{self, Rearm};
 use crate::probes::syscall_entry::SyscallEntry;
 
 /// Stands for what is not there.
@@ -22,6 +23,7 @@ pub(super) fn put_known(out: &mut Vec<u8>, known: Option<&Known>) {
     };
     put_number(out, u64::from(known.entry == SyscallEntry::Ring0));
     put_number(out, known.exit_ns);
+    put_arming(out, known.arming);
     let mut entries = Vec::new();
     for e in known.cpuid.as_slice() {
         for register in [e.function, e.index, e.flags, e.eax, e.ebx, e.ecx, e.edx] {
@@ -29,6 +31,14 @@ pub(super) fn put_known(out: &mut Vec<u8>, known: Option<&Known>) {
         }
     }
     put_string(out, &entries);
+}
+
+fn put_arming(out: &mut Vec<u8>, arming: Option<Arming>) {
+    put_number(out, arming.map_or(NONE, |arming| arming.store_ns));
+    let reads = arming.and_then(|arming| arming.reads);
+    put_number(out, reads.map_or(NONE, |reads| reads.access_ns));
+    let drops = reads.is_some_and(|reads| reads.rearm == Rearm::Drop);
+    put_number(out, u64::from(drops));
 }
 
 pub(super) fn put_seccomp(out: &mut Vec<u8>, setting: &Setting) {
@@ -98,14 +108,26 @@ impl<'a> Reader<'a> {
             _ => SyscallEntry::Ring0,
         };
         let exit_ns = self.number()?;
+        let arming = self.arming()?;
         let (entries, rest) = self.string()?.as_chunks::<{ 4 * CPUID_REGISTERS }>();
         let entries: Vec<_> = entries.iter().map(cpuid_entry).collect();
         let known = Known {
             cpuid: CpuId::from_entries(&entries).ok()?,
             entry,
             exit_ns,
+            arming,
         };
         rest.is_empty().then_some(Some(known))
+    }
+
+    fn arming(&mut self) -> Option<Option<Arming>> {
+        let (store_ns, access_ns) = (self.number()?, self.number()?);
+        let rearm = match self.number()? {
+            0 => Rearm::Flush,
+            _ => Rearm::Drop,
+        };
+        let reads = (access_ns != NONE).then_some(rearm::Outcome { rearm, access_ns });
+        Some((store_ns != NONE).then_some(Arming { store_ns, reads }))
     }
 
     /// Nothing at all for what is malformed, `Some(None)` for no process.

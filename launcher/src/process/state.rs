@@ -2,11 +2,13 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::{ffi::CString, fs::File, io, ops::Deref};
+use std::ops::{Deref, Range};
+use std::{ffi::CString, fs::File, io};
 
 use kvm_ioctls::Kvm;
 use vmmload_consumer::ProcessId;
 
+use super::mappings::Mappings;
 use super::memory::Memory;
 use super::seccomp::Registry;
 use super::signals::Dispositions;
@@ -150,6 +152,14 @@ impl World {
             idle: Mutex::new(Vec::new()),
             next_vcpu: AtomicU32::new(1),
         }))
+    }
+}
+
+impl World {
+    /// Takes the pages of `range` away from the guest because their mappings in `table`, which is locked for
+    /// changing, are about to go. The caller makes the host call next.
+    pub(crate) fn retire(&self, table: &Mappings, range: &Range<u64>) {
+        self.tracker.retire(self.machine, table, range);
     }
 }
 

@@ -9,6 +9,7 @@ use crate::guest::layout::{PAGE, USER_END};
 use crate::host::relay::{self, Call};
 use crate::process::mappings::{Backing, Mapping, Mappings, Prot, host_prot};
 use crate::process::memory::{Memory, page_up};
+use crate::process::state::World;
 use crate::process::thread::GuestThread;
 
 /// f_type of hugetlbfs (linux/magic.h).
@@ -42,10 +43,11 @@ fn fixed_range(addr: u64, len: u64) -> Result<Range<u64>, i32> {
 
 /// mmap(2).
 pub(super) fn mmap(thread: &mut GuestThread, call: &Call) -> Outcome {
-    Outcome::from_result(map(&thread.process.memory, call))
+    Outcome::from_result(map(thread.process, call))
 }
 
-fn map(memory: &Memory, call: &Call) -> Result<u64, i32> {
+fn map(world: &World, call: &Call) -> Result<u64, i32> {
+    let memory = &world.memory;
     let [mut addr, len, prot, flags, fd, offset] = call.args;
     let flag = |f: i32| flags & f as u64 != 0;
     if len == 0 || len > USER_END {
@@ -65,7 +67,7 @@ fn map(memory: &Memory, call: &Call) -> Result<u64, i32> {
     if replaces {
         let range = fixed_range(addr, len)?;
         claimed = memory.claim(&table, &range).map_err(errno_of)?;
-        memory.drop_entries(&range);
+        world.retire(&table, &range);
     }
     let wanted = [addr, call.args[1], host_prot(prot), flags, fd, offset];
     match host_call(libc::SYS_mmap, wanted) {
@@ -123,10 +125,10 @@ fn describe(memory: &Memory, prot: u64, flags: u64, fd: u64) -> Mapping {
         }
     };
     Mapping {
-        prot: memory.effective_prot(prot),
         shared: kind == libc::MAP_SHARED as u64 || kind == libc::MAP_SHARED_VALIDATE as u64,
         grows_down: flags & libc::MAP_GROWSDOWN as u64 != 0,
         backing,
+        ..Mapping::anonymous(memory.effective_prot(prot))
     }
 }
 
@@ -189,25 +191,25 @@ fn page_up_to(len: u64, granule: u64) -> Option<u64> {
 
 /// munmap(2).
 pub(super) fn munmap(thread: &mut GuestThread, call: &Call) -> Outcome {
-    Outcome::from_result(unmap(&thread.process.memory, call.args[0], call.args[1]))
+    Outcome::from_result(unmap(thread.process, call.args[0], call.args[1]))
 }
 
-fn unmap(memory: &Memory, addr: u64, len: u64) -> Result<u64, i32> {
+fn unmap(world: &World, addr: u64, len: u64) -> Result<u64, i32> {
     if !addr.is_multiple_of(PAGE) || len == 0 || addr > USER_END || len > USER_END - addr {
         return Err(libc::EINVAL);
     }
     let end = page_up(addr + len).ok_or(libc::EINVAL)?;
-    unmap_range(memory, &mut memory.write(), addr..end)?;
+    unmap_range(world, &mut world.memory.write(), addr..end)?;
     Ok(0)
 }
 
-fn unmap_range(memory: &Memory, table: &mut Mappings, range: Range<u64>) -> Result<(), i32> {
+fn unmap_range(world: &World, table: &mut Mappings, range: Range<u64>) -> Result<(), i32> {
     if range.is_empty() {
         return Ok(());
     }
     // What is not the program's is not there for it.
     for part in table.mapped(range) {
-        memory.drop_entries(&part);
+        world.retire(table, &part);
         let args = [part.start, part.end - part.start, 0, 0, 0, 0];
         host_call(libc::SYS_munmap, args)?;
         table.remove(part);
@@ -289,7 +291,7 @@ const REMAP_FLAGS: u64 = 7;
 
 /// mremap(2).
 pub(super) fn mremap(thread: &mut GuestThread, call: &Call) -> Outcome {
-    Outcome::from_result(remap(&thread.process.memory, call))
+    Outcome::from_result(remap(thread.process, call))
 }
 
 /// A checked mremap request.
@@ -300,7 +302,7 @@ struct Remap {
     target: u64,
 }
 
-fn remap(memory: &Memory, call: &Call) -> Result<u64, i32> {
+fn remap(world: &World, call: &Call) -> Result<u64, i32> {
     let [addr, old_len, new_len, flags, target, _] = call.args;
     if flags & !REMAP_FLAGS != 0 {
         return Err(libc::EINVAL);
@@ -317,38 +319,38 @@ fn remap(memory: &Memory, call: &Call) -> Result<u64, i32> {
         flags,
         target,
     };
-    let mut table = memory.write();
+    let mut table = world.memory.write();
     let fixed = flags & libc::MREMAP_FIXED as u64 != 0;
     let keeps_old = flags & libc::MREMAP_DONTUNMAP as u64 != 0;
     if new_len <= old_len && !fixed && !keeps_old {
-        return shrink(memory, &mut table, &request);
+        return shrink(world, &mut table, &request);
     }
     let end = addr.checked_add(old_len.max(PAGE)).ok_or(libc::EFAULT)?;
     if !table.covers(addr..end) {
         return Err(libc::EFAULT);
     }
     let start = if fixed {
-        remap_fixed(memory, &table, &request, call)?
+        remap_fixed(world, &table, &request, call)?
     } else if keeps_old || old_len == 0 {
-        memory.drop_entries(&request.old);
+        world.retire(&table, &request.old);
         host_call(libc::SYS_mremap, call.args)?
     } else {
-        remap_in_place_or_move(memory, &request, call)?
+        remap_in_place_or_move(world, &table, &request, call)?
     };
     follow(&mut table, &request, start);
     Ok(start)
 }
 
 /// To the kernel a smaller size is munmap(2) of the rest, holes included.
-fn shrink(memory: &Memory, table: &mut Mappings, request: &Remap) -> Result<u64, i32> {
+fn shrink(world: &World, table: &mut Mappings, request: &Remap) -> Result<u64, i32> {
     let start = request.old.start;
     table.at(start).ok_or(libc::EFAULT)?;
-    unmap_range(memory, table, start + request.new_len..request.old.end)?;
+    unmap_range(world, table, start + request.new_len..request.old.end)?;
     Ok(start)
 }
 
 fn remap_fixed(
-    memory: &Memory,
+    world: &World,
     table: &Mappings,
     request: &Remap,
     call: &Call,
@@ -357,19 +359,24 @@ fn remap_fixed(
     if target.start < request.old.end && request.old.start < target.end {
         return Err(libc::EINVAL);
     }
-    let claimed = memory.claim(table, &target).map_err(errno_of)?;
-    memory.drop_entries(&request.old);
-    memory.drop_entries(&target);
-    host_call(libc::SYS_mremap, call.args).inspect_err(|_| memory.release(claimed))
+    let claimed = world.memory.claim(table, &target).map_err(errno_of)?;
+    world.retire(table, &request.old);
+    world.retire(table, &target);
+    host_call(libc::SYS_mremap, call.args).inspect_err(|_| world.memory.release(claimed))
 }
 
 /// Staying in place keeps the entries, which is what most calls want.
-fn remap_in_place_or_move(memory: &Memory, request: &Remap, call: &Call) -> Result<u64, i32> {
+fn remap_in_place_or_move(
+    world: &World,
+    table: &Mappings,
+    request: &Remap,
+    call: &Call,
+) -> Result<u64, i32> {
     let mut args = call.args;
     args[3] = 0;
     match host_call(libc::SYS_mremap, args) {
         Err(libc::ENOMEM) if request.flags & libc::MREMAP_MAYMOVE as u64 != 0 => {
-            memory.drop_entries(&request.old);
+            world.retire(table, &request.old);
             host_call(libc::SYS_mremap, call.args)
         }
         result => result,

@@ -6,28 +6,30 @@ use super::mapping::{failed, host_call};
 use super::{Outcome, check};
 use crate::guest::layout::{PAGE, USER_END};
 use crate::host::relay::{self, Call};
-use crate::process::mappings::{Backing, Mapping};
-use crate::process::memory::{Memory, page_up, reserve};
+use crate::process::mappings::{Backing, Identity, Mapping};
+use crate::process::memory::{page_up, reserve};
 use crate::process::stack;
+use crate::process::state::World;
 use crate::process::thread::GuestThread;
 
 /// brk(2): a region of our own, since the process's real one is the launcher's.
 pub(super) fn brk(thread: &mut GuestThread, call: &Call) -> Outcome {
-    let memory = &thread.process.memory;
-    let mut heap = memory.heap();
+    let world: &World = thread.process;
+    let mut heap = world.memory.heap();
     let wanted = call.args[0];
     // Like the kernel's, this never fails: it returns where the break is.
-    if wanted >= heap.start && move_break(memory, heap.start, heap.end, wanted).is_some() {
+    if wanted >= heap.start && move_break(world, heap.start, heap.end, wanted).is_some() {
         heap.end = wanted;
     }
     Outcome::Return(heap.end)
 }
 
-fn move_break(memory: &Memory, start: u64, from: u64, to: u64) -> Option<()> {
+fn move_break(world: &World, start: u64, from: u64, to: u64) -> Option<()> {
+    let memory = &world.memory;
     let (old, new) = (page_up(from)?, page_up(to)?);
     let mut table = memory.write();
     if new < old {
-        memory.drop_entries(&(new..old));
+        world.retire(&table, &(new..old));
         for part in table.mapped(new..old) {
             let args = [part.start, part.end - part.start, 0, 0, 0, 0];
             host_call(libc::SYS_munmap, args).ok()?;
@@ -47,7 +49,10 @@ fn move_break(memory: &Memory, start: u64, from: u64, to: u64) -> Option<()> {
             memory.release(std::iter::once(old..new));
             return None;
         }
+        let grows = old.checked_sub(1).and_then(|at| table.at(at));
+        let grows = grows.filter(|(_, mapping)| mapping.backing == Backing::Heap);
         let mapping = Mapping {
+            identity: grows.map_or_else(Identity::default, |(_, heap)| heap.identity),
             backing: Backing::Heap,
             ..Mapping::anonymous(memory.effective_prot(prot))
         };
@@ -84,10 +89,11 @@ pub(super) fn madvise(thread: &mut GuestThread, call: &Call) -> Outcome {
 
 /// shmat(2).
 pub(super) fn shmat(thread: &mut GuestThread, call: &Call) -> Outcome {
-    Outcome::from_result(attach(&thread.process.memory, call))
+    Outcome::from_result(attach(thread.process, call))
 }
 
-fn attach(memory: &Memory, call: &Call) -> Result<u64, i32> {
+fn attach(world: &World, call: &Call) -> Result<u64, i32> {
+    let memory = &world.memory;
     let [id, addr, flags, ..] = call.args;
     let flag = |f: i32| flags & f as u64 != 0;
     let bytes = segment_bytes(id as i32);
@@ -103,7 +109,7 @@ fn attach(memory: &Memory, call: &Call) -> Result<u64, i32> {
         let range = start..start.checked_add(bytes).ok_or(libc::EINVAL)?;
         if start % PAGE == 0 {
             claimed = memory.claim(&table, &range).map_err(|_| libc::EINVAL)?;
-            memory.drop_entries(&range);
+            world.retire(&table, &range);
         }
     }
     let start = host_call(libc::SYS_shmat, call.args).inspect_err(|_| memory.release(claimed))?;
@@ -122,10 +128,9 @@ fn attach(memory: &Memory, call: &Call) -> Result<u64, i32> {
     table.insert(
         start..start + bytes,
         Mapping {
-            prot,
             shared: true,
-            grows_down: false,
             backing,
+            ..Mapping::anonymous(prot)
         },
     );
     Ok(start)
@@ -160,7 +165,7 @@ pub(super) fn shmdt(thread: &mut GuestThread, call: &Call) -> Outcome {
         return failed(libc::EINVAL);
     }
     for part in &parts {
-        memory.drop_entries(part);
+        thread.process.retire(&table, part);
     }
     let result = host_call(libc::SYS_shmdt, call.args);
     if result.is_ok() {
@@ -183,11 +188,12 @@ pub(super) fn remap_file_pages(thread: &mut GuestThread, call: &Call) -> Outcome
     if !table.covers(start..end) {
         return failed(libc::EINVAL);
     }
-    memory.drop_entries(&(start..end));
+    thread.process.retire(&table, &(start..end));
     let result = host_call(libc::SYS_remap_file_pages, call.args);
     if result.is_ok() {
         for piece in table.pieces(start..end) {
             let mut mapping = piece.mapping;
+            mapping.identity = Identity::default();
             if let Backing::File { bias, .. } = &mut mapping.backing {
                 *bias = page.wrapping_mul(PAGE).wrapping_sub(start);
             }

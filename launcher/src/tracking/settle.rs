@@ -1,115 +1,137 @@
-//! From dirty-ring entries to counts.
+//! From dirty-ring entries and accessed bits to counts.
 //!
 //! An entry of the ring says that KVM made a page writable, which it may do on a mere read. The dirty
-//! bit of the guest's own page table says that the program stored to it. An event needs both, and
+//! bit of the guest's own page table says that the program stored to it. A write event needs both, and
 //! costs neither an exit nor a lost store, if the order is kept:
 //!
 //! 1. take entries out of the rings (their pages stay writable);
-//! 2. take the dirty bits: set means an event. Stores until step 3 belong to the same event;
-//! 3. re-arm: KVM write-protects the pages, or clears its own dirty bits, and flushes the TLBs;
-//! 4. look again where the bit was clear: a store between 2 and 3 is found here.
+//! 2. take the dirty bits: set means an event. Stores until step 4 belong to the same event;
+//! 3. where reads are watched, take the accessed bits: set on a page that was not written means a read
+//!    event;
+//! 4. re-arm: KVM write-protects the pages, or clears its own dirty bits, and flushes the TLBs;
+//! 5. look again where the dirty bit was clear: a store between 2 and 4 is found here;
+//! 6. where that was no flush, or a flush is not enough, have accessed bits appear again.
 
-use vmmload_consumer::{HeatIndex, Kind, Method, SegmentWriter, Sighting};
+use vmmload_consumer::Kind;
 
+use super::book::Book;
 use super::vcpu_log::{Take, VcpuLog};
-use crate::guest::layout::PAGE;
+use crate::guest::page_tables::Accessed;
 use crate::machine::Machine;
+use crate::probes::rearm::Rearm;
+use crate::process::mappings::Mappings;
 
 /// Entries settled at a time: enough to make the ioctl cheap, few enough to stay in the cache.
 const BATCH: usize = 4096;
 
-/// The pages of one 2 MiB region that were already counted: an epoch, then a bit for each page. An
-/// array of words, because memory for zeroed words stays untouched until it is used.
-type Seen = [u64; 9];
+/// Whose pages, and where their events go.
+pub(super) struct Target<'a> {
+    /// The VM.
+    pub machine: &'a Machine,
+    /// What is mapped where, at this moment.
+    pub table: &'a Mappings,
+    /// Where events go.
+    pub book: &'a mut Book,
+}
 
-/// Turns entries into events, one at most for each page and epoch.
+/// Turns entries and bits into events.
 pub(super) struct Settler {
     batch: Vec<u64>,
     undecided: Vec<u64>,
-    /// Indexed by the region's counter page. Untouched until used.
-    seen: Vec<Seen>,
+    /// For the next scan.
+    accessed: Accessed,
+    /// Whether the last scan has found anything.
+    cleared: bool,
 }
 
 impl Settler {
-    /// Room for `regions` regions.
-    pub(super) fn new(regions: usize) -> Self {
+    pub(super) fn new() -> Self {
         Self {
             batch: Vec::with_capacity(BATCH),
             undecided: Vec::with_capacity(BATCH),
-            seen: vec![[0; 9]; regions],
+            accessed: Accessed::new(),
+            cleared: false,
         }
     }
 
-    /// Settles what may be taken of the logs; counts it in `epoch`, which is never 0. Returns how
-    /// many pages that were of one vCPU, at most.
+    /// Settles what may be taken of the logs, and with `reads` the accessed bits. Returns how many pages
+    /// were taken of one vCPU, at most.
     pub(super) fn drain<'a>(
         &mut self,
-        machine: &Machine,
+        target: &mut Target<'_>,
         logs: impl Iterator<Item = &'a mut VcpuLog>,
         take: Take,
-        writer: &mut SegmentWriter,
-        epoch: u32,
+        reads: Option<Rearm>,
     ) -> u64 {
         let mut most = 0;
         for log in logs {
             let mut pages = 0;
             log.harvest(take, |page| {
                 pages += 1;
-                if let Some(va) = machine.chunks.va_of(page.slot, page.offset) {
+                if let Some(va) = target.machine.chunks.va_of(page.slot, page.offset) {
                     self.batch.push(va);
                 }
                 if self.batch.len() == BATCH {
-                    self.settle(machine, writer, epoch);
+                    self.settle(target, false);
                 }
             });
             most = most.max(pages);
         }
-        self.settle(machine, writer, epoch);
+        self.cleared = false;
+        let armed = self.settle(target, reads.is_some());
+        if let Some(how) = reads
+            // Pages that were just armed have flushed all translations.
+            && (how == Rearm::Drop || armed == 0)
+            && self.cleared
+        {
+            // Fails only for want of memory: the pages then show up when something else flushes.
+            let _ = target.machine.rearm_reads(how);
+        }
         most
     }
 
-    fn settle(&mut self, machine: &Machine, writer: &mut SegmentWriter, epoch: u32) {
-        if self.batch.is_empty() {
-            return;
-        }
+    /// Settles the batch; returns how many pages were armed again.
+    fn settle(&mut self, target: &mut Target<'_>, reads: bool) -> u32 {
+        let tables = &target.machine.tables;
         for i in 0..self.batch.len() {
             let va = self.batch[i];
-            if machine.tables.take_dirty(va) {
-                self.count(writer, va, epoch);
+            if tables.take_dirty(va) {
+                target.book.count(target.table, va, Kind::Write, 0);
             } else {
                 self.undecided.push(va);
             }
         }
+        if reads {
+            self.scan(target);
+        }
+        if self.batch.is_empty() {
+            return 0;
+        }
         self.batch.clear();
         // Fails only for a VM without rings, which has no entries either.
-        let _ = machine.vm.reset_dirty_rings();
+        let armed = target.machine.vm.reset_dirty_rings().unwrap_or(0);
         while let Some(va) = self.undecided.pop() {
-            if machine.tables.take_dirty(va) {
-                self.count(writer, va, epoch);
+            if tables.take_dirty(va) {
+                target.book.count(target.table, va, Kind::Write, 0);
             }
         }
+        armed
     }
 
-    /// One write event, unless the page has had its event in this epoch.
-    fn count(&mut self, writer: &mut SegmentWriter, va: u64, epoch: u32) {
-        let region = writer.region(va, Kind::Write);
-        if !region.is_some_and(|region| self.was_seen(region, va, epoch)) {
-            writer.record(region, Sighting::new(va, Kind::Write, Method::DirtyRing));
-        }
-    }
-
-    fn was_seen(&mut self, region: HeatIndex, va: u64, epoch: u32) -> bool {
-        let Some(seen) = self.seen.get_mut(region.get()) else {
-            return false;
-        };
-        if seen[0] != u64::from(epoch) {
-            *seen = [u64::from(epoch), 0, 0, 0, 0, 0, 0, 0, 0];
-        }
-        let page = (va / PAGE % 512) as usize;
-        let bit = 1 << (page % 64);
-        let word = &mut seen[1 + page / 64];
-        let was = *word & bit != 0;
-        *word |= bit;
-        was
+    fn scan(&mut self, target: &mut Target<'_>) {
+        let Target {
+            machine,
+            table,
+            book,
+        } = target;
+        let (stub, cleared) = (machine.stub_page, &mut self.cleared);
+        let tables = &machine.tables;
+        tables.scan_accessed(&mut self.accessed, |va, dirty| {
+            *cleared |= va != stub;
+            // A store whose entry is yet to come is a write event of the next epoch.
+            if !dirty && va != stub && !book.was_seen(va, Kind::Write) {
+                book.count(table, va, Kind::Read, 0);
+            }
+        });
     }
 }

@@ -64,6 +64,11 @@ impl VcpuLog {
         before == exits && !self.stats.in_guest.load(Ordering::Acquire)
     }
 
+    /// Whether there are entries.
+    pub(super) fn has_entries(&self) -> bool {
+        self.ring.as_ref().is_some_and(|ring| ring.waiting(1) > 0)
+    }
+
     /// Calls `f` with every page that may be taken, in order.
     pub(super) fn harvest(&mut self, take: Take, mut f: impl FnMut(DirtyPage)) {
         let Some(ring) = &mut self.ring else { return };

@@ -1,0 +1,87 @@
+//! Settles what makes accessed bits that user space has cleared appear again at the next access.
+//!
+//! The processor sets the bit when it walks the guest's table, and not while it keeps the translation:
+//! with nested paging a flush of those is enough. With shadow paging it is KVM that walks the
+//! guest's table, at a fault, and not while it has an entry of its own: those have to go.
+//!
+//! The cheaper effect is tried first. That is enough for either: a page whose bit appears again was
+//! walked to again.
+
+use std::io;
+
+use kvm_bindings::kvm_regs;
+
+use super::pages::{Pages, STRIDE_BYTES};
+use super::run_guest;
+use crate::host::clock;
+use crate::kvm::vcpu::Vcpu;
+
+/// The guest. rdi: the first page, rsi: bytes from one to the next, ebx: how many.
+const GUEST: [u8; 11] = [
+    0x8a, 0x07, // next: mov al, [rdi]
+    0x48, 0x01, 0xf7, // add rdi, rsi
+    0xff, 0xcb, // dec ebx
+    0x75, 0xf7, // jnz next
+    0x0f, 0x05, // syscall
+];
+
+const PAGES: u64 = 8;
+
+/// What is to be done after accessed bits were cleared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rearm {
+    /// Flush the processors' translations.
+    Flush,
+    /// Drop KVM's shadow tables. Every page that is touched after that costs a fault.
+    Drop,
+}
+
+/// What was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    /// What is to be done.
+    pub rearm: Rearm,
+    /// Nanoseconds that the next access to a page takes then.
+    pub access_ns: u64,
+}
+
+/// Finds out.
+///
+/// # Errors
+/// As [`run_guest`], what changing a memory slot says, and when neither makes the bits appear again.
+pub(crate) fn find(vcpu: &mut Vcpu) -> io::Result<Outcome> {
+    let machine = vcpu.machine();
+    let pages = Pages::new(machine, PAGES)?;
+    let accessed = || {
+        let set = |va: &u64| machine.tables.take_accessed(*va);
+        pages.addresses().filter(set).count() as u64
+    };
+    load_all(vcpu, &pages)?;
+    accessed();
+    for rearm in [Rearm::Flush, Rearm::Drop] {
+        machine.rearm_reads(rearm)?;
+        let armed_ns = load_all(vcpu, &pages)?;
+        if accessed() == PAGES {
+            let again_ns = load_all(vcpu, &pages)?;
+            let access_ns = armed_ns.saturating_sub(again_ns) / PAGES;
+            return Ok(Outcome { rearm, access_ns });
+        }
+    }
+    Err(io::Error::other(
+        "accessed bits that were cleared do not appear again, whether translations are flushed or \
+         shadow tables dropped",
+    ))
+}
+
+/// Has the guest load from each page, and returns the nanoseconds that takes.
+fn load_all(vcpu: &mut Vcpu, pages: &Pages) -> io::Result<u64> {
+    let regs = kvm_regs {
+        rdi: pages.start(),
+        rsi: STRIDE_BYTES,
+        rbx: pages.count(),
+        ..Default::default()
+    };
+    let start = clock::monotonic_ns();
+    run_guest(vcpu, &GUEST, regs)?;
+    Ok(clock::monotonic_ns() - start)
+}

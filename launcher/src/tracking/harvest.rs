@@ -1,0 +1,213 @@
+//! The state of one process's data path, from the rings to the segment. Its owner, the tracker, holds a lock.
+
+use std::ops::Range;
+use std::sync::atomic::Ordering;
+
+use vmmload_consumer::{Counter, End, Kind, SegmentWriter, Track};
+
+use super::book::Book;
+use super::census::{Row, entry};
+use super::kernel_writes::KernelWrites;
+use super::pace::Pace;
+use super::settle::{Settler, Target};
+use super::vcpu_log::{Take, VcpuLog};
+use crate::cli::RunConfig;
+use crate::host::clock;
+use crate::machine::{Arming, Machine};
+use crate::probes::rearm::Rearm;
+use crate::process::mappings::Mappings;
+use crate::process::state::{Process, VcpuStats};
+
+/// Everything that turns what KVM and the relay note into what readers see.
+pub(super) struct Harvest {
+    book: Book,
+    settler: Settler,
+    kernel: KernelWrites,
+    logs: Vec<VcpuLog>,
+    pace: Pace,
+    /// How reads are armed again, where they are watched.
+    reads: Option<Rearm>,
+    /// Each look that finds something ends an epoch.
+    continuous: bool,
+    /// Pages that one vCPU at most has stored to in the present epoch.
+    stored: u64,
+    /// Generation of the table of mappings that was published last.
+    mappings: Option<u64>,
+    /// The end is published, and nothing may be after it. Processes that share the memory may live on.
+    ended: bool,
+}
+
+impl Harvest {
+    /// For the segment of `writer`, whose heat table has `heat_pages` pages, and the KVM of `machine`.
+    pub(super) fn new(
+        writer: SegmentWriter,
+        heat_pages: u32,
+        machine: &Machine,
+        config: &RunConfig,
+    ) -> Self {
+        let arming = machine.arming().unwrap_or(Arming {
+            store_ns: 0,
+            reads: None,
+        });
+        let reads = arming.reads.filter(|_| config.track == Track::ReadWrite);
+        Self {
+            book: Book::new(writer, heat_pages),
+            settler: Settler::new(),
+            kernel: KernelWrites::default(),
+            logs: Vec::new(),
+            pace: Pace::new(arming, config.max_overhead),
+            reads: reads.map(|reads| reads.rearm),
+            continuous: config.interval.is_zero(),
+            stored: 0,
+            mappings: None,
+            ended: false,
+        }
+    }
+
+    /// Includes a vCPU that has not run yet.
+    pub(super) fn add(&mut self, log: VcpuLog) {
+        self.logs.push(log);
+    }
+
+    /// Empties the ring of vCPU `id`, on its own thread.
+    pub(super) fn drain_vcpu(&mut self, machine: &Machine, table: &Mappings, id: u32) {
+        let full = self.logs.iter_mut().filter(|log| log.id == id);
+        if self.ended {
+            full.for_each(|log| log.harvest(Take::Happened, |_| {}));
+            let _ = machine.vm.reset_dirty_rings();
+            return;
+        }
+        let mut target = Target {
+            machine,
+            table,
+            book: &mut self.book,
+        };
+        self.stored += self.settler.drain(&mut target, full, Take::Happened, None);
+    }
+
+    /// See [`super::harvester::Tracker::retire`].
+    pub(super) fn retire(&mut self, machine: &Machine, table: &Mappings, range: &Range<u64>) {
+        if self.ended {
+            machine.tables.clear(range.start, range.end);
+            return;
+        }
+        self.take_kernel_writes();
+        self.kernel.settle_range(&mut self.book, table, range);
+        let reads = self.reads.is_some();
+        let book = &mut self.book;
+        machine.tables.retire(range.start, range.end, |va, touched| {
+            if touched.written {
+                book.count(table, va, Kind::Write, 0);
+            } else if reads && !book.was_seen(va, Kind::Write) {
+                book.count(table, va, Kind::Read, 0);
+            }
+        });
+        book.retire(table, range);
+    }
+
+    /// Takes what the vCPUs' threads have noted of the kernel's writes.
+    fn take_kernel_writes(&mut self) {}
+
+    /// One look at everything; whether there was anything.
+    pub(super) fn tick(&mut self, process: &Process, table: &Mappings) -> bool {
+        if self.ended {
+            return false;
+        }
+        let mut idle = true;
+        for log in &mut self.logs {
+            idle &= log.is_idle();
+        }
+        self.take_kernel_writes();
+        let found = !self.continuous || self.has_news();
+        if self.book.epoch > 0 {
+            if !found || !self.pace.ends(clock::monotonic_ns(), idle) {
+                self.publish_mappings(table);
+                self.publish_counters(process);
+                return found;
+            }
+            self.end_epoch(process, table, Take::Happened);
+        } else {
+            self.publish_mappings(table);
+        }
+        self.book.begin_epoch(clock::monotonic_ns());
+        table.set_epoch(self.book.epoch);
+        found
+    }
+
+    /// Whether the present epoch would have an event, as far as can be told without ending it.
+    fn has_news(&self) -> bool {
+        self.reads.is_some()
+            || !self.kernel.is_empty()
+            || self.logs.iter().any(VcpuLog::has_entries)
+    }
+
+    /// Publishes everything up to now, into the present epoch, and what became of it.
+    fn end_epoch(&mut self, process: &Process, table: &Mappings, take: Take) {
+        let mut target = Target {
+            machine: process.machine,
+            table,
+            book: &mut self.book,
+        };
+        let logs = self.logs.iter_mut();
+        self.stored += self.settler.drain(&mut target, logs, take, self.reads);
+        self.kernel.settle(&mut self.book, table);
+        let now_ns = clock::monotonic_ns();
+        let stored = std::mem::take(&mut self.stored);
+        let cost_ns = self.pace.cost_ns(stored, self.book.touched());
+        let ticks = self.pace.armed(now_ns, cost_ns);
+        self.publish_mappings(table);
+        self.publish_counters(process);
+        self.book.end_epoch(now_ns, cost_ns, ticks);
+    }
+
+    /// Publishes the last epoch and the end. False if that was done before.
+    pub(super) fn end(&mut self, process: &Process, table: &Mappings, end: End) -> bool {
+        if self.ended {
+            return false;
+        }
+        self.ended = true;
+        self.take_kernel_writes();
+        self.end_epoch(process, table, Take::All);
+        self.book.writer.finish(end);
+        true
+    }
+
+    /// The totals by mapping.
+    pub(super) fn rows(&self) -> Vec<Row> {
+        self.book.census.by_name()
+    }
+
+    /// Removes the segment's name.
+    pub(super) fn unlink(&self) {
+        self.book.writer.unlink();
+    }
+
+    fn publish_mappings(&mut self, table: &Mappings) {
+        if self.mappings == Some(table.generation()) {
+            return;
+        }
+        self.mappings = Some(table.generation());
+        let there = table.iter().map(|(range, mapping)| entry(range, mapping));
+        self.book.publish_mappings(there);
+    }
+
+    fn publish_counters(&self, process: &Process) {
+        let sum =
+            |of: fn(&VcpuStats) -> u64| self.logs.iter().map(|log| of(&log.stats)).sum::<u64>();
+        let threads = process.threads_started.load(Ordering::Relaxed);
+        for (counter, value) in [
+            (Counter::SyscallsRelayed, sum(|s| s.relayed.get())),
+            (Counter::SyscallsEmulated, sum(|s| s.emulated.get())),
+            (Counter::VmExits, sum(|s| s.exits.get())),
+            (Counter::PageFaultExits, sum(|s| s.faults.get())),
+            (Counter::RingFullExits, sum(|s| s.ring_full.get())),
+            (Counter::Signals, sum(|s| s.signals.get())),
+            (Counter::ThreadsStarted, threads),
+            (Counter::Vcpus, self.logs.len() as u64),
+            (Counter::StretchedTicks, self.pace.stretched()),
+            (Counter::KernelBytes, self.kernel.bytes()),
+        ] {
+            self.book.writer.set_counter(counter, value);
+        }
+    }
+}
