@@ -98,7 +98,7 @@ fn finish(process: &Process, end: End) {
         return;
     }
     // Whoever comes second waits here until the first has ended the process.
-    process.tracker.finish(process, end, |consumer, _rows| {
+    process.tracker.finish(process, end, |consumer, rows| {
         let Some(mut out) = process.summary.as_ref() else {
             return;
         };
@@ -106,6 +106,7 @@ fn finish(process: &Process, end: End) {
             elapsed: clock::since(process.started_ns),
             unknown_calls: Vec::new(),
             resident: cli::Facts::residency(consumer),
+            rows,
         };
         if let Err(e) = cli::write_summary(consumer, &facts, &mut out) {
             messages::say(&format!(

@@ -10,6 +10,7 @@ mod tests;
 use super::SummaryTarget;
 use super::numbers::{counted, grouped, size};
 use crate::host::residency::Residency;
+use crate::tracking::census::Row;
 use epochs::Epochs;
 use pages::Pages;
 use regions::Regions;
@@ -18,8 +19,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
-use table::Row;
-use vmmload_consumer::{Consumer, Counter, Info, Kind, MappingClass, Mappings, Track};
+use vmmload_consumer::{Consumer, Counter, Info, Kind, MappingClass, Track};
 
 impl SummaryTarget {
     /// Opens what the summary will go to. Done before the command starts: the command may close or
@@ -44,6 +44,8 @@ pub(crate) struct Facts {
     pub(crate) unknown_calls: Vec<(String, u64)>,
     /// What of the command's memory is there at its end.
     pub(crate) resident: Residency,
+    /// Totals by name of the mapping, most events first.
+    pub(crate) rows: Vec<Row>,
 }
 
 impl Facts {
@@ -80,8 +82,6 @@ struct Summary<'a> {
     epochs: Epochs,
     pages: Pages,
     regions: Regions,
-    /// Hottest first.
-    rows: Vec<Row>,
     mappings_truncated: bool,
 }
 
@@ -93,7 +93,6 @@ impl<'a> Summary<'a> {
             epochs: Epochs::of(&consumer.epochs(), &info),
             pages: Pages::of(consumer.heat()),
             regions: Regions::of(&consumer.huge_pages()),
-            rows: rows(consumer, &mappings),
             mappings_truncated: mappings.truncated,
             info,
             facts,
@@ -103,11 +102,6 @@ impl<'a> Summary<'a> {
     fn watches_reads(&self) -> bool {
         self.info.track == Some(Track::ReadWrite)
     }
-}
-
-/// Totals by mapping, hottest first.
-fn rows(consumer: &Consumer, mappings: &Mappings) -> Vec<Row> {
-    table::from_heat(consumer.heat().collect(), mappings)
 }
 
 /// One line: what it is about, then what there is to say.
@@ -134,7 +128,7 @@ impl Display for Summary<'_> {
         self.write_counters(out)?;
         self.write_unknown_calls(out)?;
         self.regions.write(out)?;
-        table::write(&self.rows, out)?;
+        table::write(&self.facts.rows, out)?;
         self.write_gaps(out)
     }
 }

@@ -76,17 +76,29 @@ fn said<'t>(text: &'t str, label: &str) -> &'t str {
 }
 
 #[test]
-fn pages_and_events_are_summed_by_mapping_hottest_first() {
-    let process = busy_process(|_| {});
-    let text = summary(&process, &Facts::default());
+fn the_table_has_a_line_for_each_name() {
+    let row = |name: &str, pages, events, bytes| Row {
+        name: name.into(),
+        pages,
+        events,
+        bytes,
+    };
+    let facts = Facts {
+        rows: vec![
+            row("", 2, [1_000_000, 7, 0], 0),
+            row("[heap]", 3, [6, 0, 3], 5000),
+            row("/tmp/gone", 1, [1, 0, 0], 0),
+        ],
+        ..Facts::default()
+    };
+    let text = summary(&busy_process(|_| {}), &facts);
     let table: Vec<&str> = text.lines().skip_while(|line| !line.is_empty()).collect();
     assert_eq!(
         table[1..],
         [
             "  PAGES      WRITE  READ  KERNEL  KERNEL WROTE  MAPPING",
             "      2  1,000,000     7       0       0 bytes  (anonymous memory)",
-            "      3          6     0       3       0 bytes  [heap]",
-            "      1          1     0       0       0 bytes  (not mapped any more)",
+            "      3          6     0       3         4 KiB  [heap]",
             "      1          1     0       0       0 bytes  /tmp/gone",
         ]
     );
