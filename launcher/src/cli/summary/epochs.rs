@@ -96,7 +96,7 @@ impl Epochs {
     /// What tracking took.
     fn cost(&self) -> String {
         let whole: u64 = self.lengths.iter().sum();
-        let cost = time(Duration::from_nanos(self.cost_ns));
+        let [cost, spent] = [self.cost_ns, whole].map(|ns| time(Duration::from_nanos(ns)));
         let share = percent(self.cost_ns, whole);
         let limit = match self.max_overhead {
             100.. => "no limit".into(),
@@ -109,7 +109,8 @@ impl Epochs {
                 grouped(pages.into())
             ),
         };
-        format!("took about {cost} of that time, {share} ({limit}){left_alone}")
+        let of_the_last = self.of_the_last();
+        format!("took about {cost} of {spent}, {share} ({limit}){left_alone}{of_the_last}")
     }
 
     /// How many pages were touched in one epoch.
