@@ -38,8 +38,6 @@ pub(crate) struct Machine {
     stub_frame: GuestAddress,
     /// How system calls arrive, once the probe has run.
     pub entry: OnceLock<SyscallEntry>,
-    /// What an exit to user space takes, in nanoseconds, once it was measured.
-    exit_ns: OnceLock<u64>,
     /// What arming takes, once it was measured.
     arming: OnceLock<Arming>,
     /// Made when it is first needed.
@@ -84,8 +82,6 @@ pub(crate) struct Known {
     pub cpuid: CpuId,
     /// How system calls arrive.
     pub entry: SyscallEntry,
-    /// What an exit to user space takes, in nanoseconds.
-    pub exit_ns: u64,
     /// How pages are armed; None where nothing is watched.
     pub arming: Option<Arming>,
 }
@@ -123,13 +119,7 @@ impl Machine {
         tracking: Tracking,
     ) -> Result<&'static Self, CreateVmError> {
         let caps = *self.vm.caps();
-        Self::create_around(
-            self.stub_page,
-            kvm,
-            caps,
-            tracking,
-            self.known().as_ref(),
-        )
+        Self::create_around(self.stub_page, kvm, caps, tracking, self.known().as_ref())
     }
 
     /// What another VM need not find out again; None before it is known here.
@@ -137,7 +127,6 @@ impl Machine {
         Some(Known {
             cpuid: self.vm.cpuid().clone(),
             entry: *self.entry.get()?,
-            exit_ns: *self.exit_ns.get()?,
             arming: self.arming(),
         })
     }
@@ -155,8 +144,7 @@ impl Machine {
             writes: tracking.ring_entries > 0,
             reads: tracking.reads,
         };
-        let tables =
-            PageTables::new(&vm, watched).map_err(setup_failed("the guest's memory"))?;
+        let tables = PageTables::new(&vm, watched).map_err(setup_failed("the guest's memory"))?;
         let stub_frame = boot::write_shared(&vm, &tables, stub_page)
             .map_err(setup_failed("the guest's tables"))?;
         let chunks = Chunks::new(boot::physical_bits(vm.cpuid()));
@@ -168,7 +156,6 @@ impl Machine {
             stub_page,
             stub_frame,
             entry: known.map_or_else(OnceLock::new, |known| known.entry.into()),
-            exit_ns: known.map_or_else(OnceLock::new, |known| known.exit_ns.into()),
             arming: known
                 .and_then(|known| known.arming)
                 .map_or_else(OnceLock::new, OnceLock::from),
@@ -189,16 +176,6 @@ impl Machine {
         let place = self.stub_frame.unchecked_add(stubs::PROBES);
         self.tables.arena().write(place, code);
         self.stub_page + stubs::PROBES
-    }
-
-    /// Notes what an exit to user space takes, in nanoseconds.
-    pub(crate) fn set_exit_ns(&self, ns: u64) {
-        let _ = self.exit_ns.set(ns);
-    }
-
-    /// What an exit to user space takes, in nanoseconds; 0 before it was measured.
-    pub(crate) fn exit_ns(&self) -> u64 {
-        self.exit_ns.get().copied().unwrap_or(0)
     }
 
     /// Notes how pages are armed.

@@ -15,11 +15,11 @@ use crate::cli::{self, RunConfig};
 use crate::entry::Inherited;
 use crate::host::{descriptors, origin, signals as host, threads};
 use crate::kvm::caps;
+use crate::kvm::dirty_ring::DirtyRing;
 use crate::kvm::vcpu::Vcpu;
 use crate::kvm::vm::CreateVmError;
-use crate::kvm::dirty_ring::DirtyRing;
 use crate::machine::{Arming, Machine, Tracking};
-use crate::probes::{exit_cost, rearm, syscall_entry, write_log};
+use crate::probes::{rearm, syscall_entry, write_log};
 use crate::process::command::{self, CommandError, Program};
 use crate::process::frame;
 use crate::process::handover::{self, Launch, TakeOverError};
@@ -167,9 +167,14 @@ fn start(launch: Launch, inherited: &Inherited) -> Result<GuestThread, RunError>
         .iter()
         .flat_map(|a| a.as_bytes_with_nul().to_vec())
         .collect();
-    let tracker =
-        Tracker::create(&config, &command, parent, machine).map_err(RunError::Segment)?;
-    let stats = Arc::new(VcpuStats::default());
+    let tracker = Tracker::create(&config, &command, parent, machine).map_err(RunError::Segment)?;
+    let stats = Arc::new(VcpuStats::new(config.track));
+    // As execve(2) writes them, before the first instruction. They are few, and the log is empty.
+    for written in image.zeroed.iter().chain(&stack.written) {
+        stats
+            .kernel
+            .push(written.start, written.end - written.start);
+    }
     tracker.add_vcpu(0, ring, stats.clone());
     let executable = std::fs::canonicalize(&path).unwrap_or(path);
     let executable = CString::new(executable.as_os_str().as_bytes()).unwrap_or_default();
@@ -206,7 +211,6 @@ fn find_out(vcpu: &mut Vcpu, ring: Option<&mut DirtyRing>, track: Track) -> Resu
     let machine = vcpu.machine();
     let entry = syscall_entry::find(vcpu).map_err(RunError::Vcpu)?;
     let _ = machine.entry.set(entry);
-    machine.set_exit_ns(exit_cost::measure(vcpu).map_err(RunError::Vcpu)?);
     if let Some(ring) = ring {
         let store_ns = write_log::store_ns(vcpu, ring).map_err(RunError::Arming)?;
         let reads = match track {

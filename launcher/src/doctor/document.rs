@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::facts::{Facts, Found, VmFacts, ring_entries};
 use crate::probes::paging::Paging;
 use crate::probes::port_exit::PortExitRip;
+use crate::probes::rearm::Rearm;
 use crate::probes::syscall_entry::SyscallEntry;
 use crate::probes::tsc::GuestTsc;
 use crate::probes::write_log::{ARMED_PAGES, Evidence, WriteLog};
@@ -74,6 +75,11 @@ fn probes(vm: Option<&VmFacts>) -> Value {
             Paging::Nested => "nested".into(),
             Paging::Shadow => "shadow".into(),
         }),
+        "rearm_reads": found(vm, |vm| &vm.reads, |outcome| match outcome.rearm {
+            Rearm::Flush => "flush".into(),
+            Rearm::Drop => "drop".into(),
+        }),
+        "armed_load_ns": found(vm, |vm| &vm.reads, |outcome| outcome.access_ns.into()),
         "port_exit_rip": found(vm, |vm| &vm.port_exit_rip, |rip| match rip {
             PortExitRip::At => "at".into(),
             PortExitRip::Behind => "behind".into(),

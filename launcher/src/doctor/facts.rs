@@ -14,7 +14,7 @@ use crate::probes::paging::Paging;
 use crate::probes::port_exit::PortExitRip;
 use crate::probes::syscall_entry::SyscallEntry;
 use crate::probes::tsc::GuestTsc;
-use crate::probes::{exit_cost, paging, port_exit, syscall_entry, tsc, write_log};
+use crate::probes::{exit_cost, paging, port_exit, rearm, syscall_entry, tsc, write_log};
 
 /// Dirty-ring entries that `run` asks for unless told otherwise.
 pub(crate) const DEFAULT_RING: u32 = 65_536;
@@ -55,6 +55,8 @@ pub(crate) struct VmFacts {
     pub exit_ns: Found<u64>,
     /// See `probes::write_log`.
     pub write_log: Found<write_log::Outcome>,
+    /// See `probes::rearm`.
+    pub reads: Found<rearm::Outcome>,
     /// See `probes::paging`.
     pub paging: Found<Paging>,
     /// See `probes::port_exit`.
@@ -122,6 +124,7 @@ fn probe(machine: &'static Machine, mut vcpu: Vcpu, ring: Option<DirtyRing>) -> 
             Some(mut ring) => said(write_log::find(vcpu, &mut ring)),
             None => Err("this KVM has no dirty ring".to_owned()),
         },
+        reads: said(rearm::find(vcpu)),
         paging: said(paging::find(vcpu)),
         port_exit_rip: said(port_exit::find(vcpu)),
         tsc: said(tsc::find(vcpu)),

@@ -139,6 +139,7 @@ pub(super) mod testing {
     use crate::kvm::caps::Caps;
     use crate::probes::paging::Paging;
     use crate::probes::port_exit::PortExitRip;
+    use crate::probes::rearm::{self, Rearm};
     use crate::probes::syscall_entry::SyscallEntry;
     use crate::probes::tsc::GuestTsc;
     use crate::probes::write_log::{Evidence, Outcome, WriteLog};
@@ -162,6 +163,10 @@ pub(super) mod testing {
                 log: WriteLog::Hardware,
                 evidence: Evidence::Count(0),
                 armed_store_ns: 90,
+            }),
+            reads: Ok(rearm::Outcome {
+                rearm: Rearm::Flush,
+                access_ns: 60,
             }),
             paging: Ok(Paging::Nested),
             port_exit_rip: Ok(PortExitRip::At),

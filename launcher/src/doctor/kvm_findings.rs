@@ -8,6 +8,7 @@ use crate::guest::layout::{CHUNK, CHUNKS_BASE};
 use crate::kvm::caps::Caps;
 use crate::probes::paging::Paging;
 use crate::probes::port_exit::PortExitRip;
+use crate::probes::rearm::{Outcome, Rearm};
 use crate::probes::syscall_entry::SyscallEntry;
 use crate::probes::tsc::GuestTsc;
 use crate::probes::write_log::{ARMED_PAGES, Evidence, WriteLog};
@@ -36,6 +37,7 @@ pub(super) fn kvm(facts: &Facts) -> Section {
     if let Some(vm) = &facts.vm {
         calls(&mut section, vm);
         paging(&mut section, vm, &facts.modules);
+        reads(&mut section, vm);
         clock(&mut section, vm);
     }
     section
@@ -121,6 +123,34 @@ fn paging(section: &mut Section, vm: &VmFacts, modules: &Modules) {
             nested_remedy(modules),
         ),
         Err(reason) => section.failed("paging", reason, State::Note),
+    }
+}
+
+fn reads(section: &mut Section, vm: &VmFacts) {
+    match &vm.reads {
+        Ok(Outcome {
+            rearm: Rearm::Flush,
+            access_ns,
+        }) => section.ok(
+            "reads",
+            format!(
+                "seen by accessed bits, armed by a flush: {} a page and epoch",
+                display_ns(*access_ns)
+            ),
+        ),
+        Ok(Outcome {
+            rearm: Rearm::Drop,
+            access_ns,
+        }) => section.note(
+            "reads",
+            format!(
+                "seen by accessed bits, armed by dropping KVM's tables: {} a page and epoch",
+                display_ns(*access_ns)
+            ),
+            "Watching reads (--track readwrite) slows programs down here; longer epochs (-i 1s) help, \
+             and a KVM with nested paging",
+        ),
+        Err(reason) => section.failed("reads", reason, State::Note),
     }
 }
 

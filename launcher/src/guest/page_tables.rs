@@ -260,7 +260,9 @@ impl PageTables {
     pub(crate) fn scan_accessed(&self, recent: &mut Accessed, mut f: impl FnMut(u64, bool)) {
         let mut found = Accessed::new();
         self.accessed_tables(self.root, 0, 3, &mut found);
-        let again = recent.iter().filter(|table| found.binary_search_by_key(&table.1, |seen| seen.1).is_err());
+        let again = recent
+            .iter()
+            .filter(|table| found.binary_search_by_key(&table.1, |seen| seen.1).is_err());
         for &(table, va) in found.iter().chain(again) {
             self.scan_leaf(table, va, &mut f);
         }

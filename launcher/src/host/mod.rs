@@ -11,6 +11,7 @@ pub(crate) mod proc_files;
 pub(crate) mod process_view;
 pub(crate) mod processes;
 pub(crate) mod processor;
+pub(crate) mod questions;
 pub(crate) mod relay;
 pub(crate) mod residency;
 pub(crate) mod signals;

@@ -8,7 +8,7 @@ use std::io;
 use std::sync::Mutex;
 
 use kvm_bindings as kb;
-use memmap2::{Advice, MmapRaw, MmapOptions};
+use memmap2::{Advice, MmapOptions, MmapRaw};
 use vm_memory::GuestAddress;
 
 use super::vm::Vm;

@@ -1,8 +1,7 @@
 //! Settles what an exit to user space costs: the price of every system call of the program.
 //!
 //! It is about a microsecond where the processor leaves the guest by itself, and many times that
-//! where KVM is software, or where another hypervisor below has to be asked. `run` uses the outcome
-//! to estimate what arming pages costs (`tracking/pace.rs`), `doctor` shows it.
+//! where KVM is software, or where another hypervisor below has to be asked. `doctor` shows the outcome.
 
 use std::io;
 

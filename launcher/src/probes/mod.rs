@@ -1,7 +1,8 @@
 //! Facts in which KVM implementations differ, each found by what KVM does and never by its name.
 //!
 //! Every probe has a guest of its own, a few instructions that end in `syscall`, run in ring 3 of a
-//! vCPU. `run` makes the first two, because it starts up with them; the others are `doctor`'s.
+//! vCPU. `run` makes those that it depends on: how system calls arrive, what arming costs, and for reads how
+//! to arm. `doctor` makes all.
 
 pub(crate) mod exit_cost;
 mod pages;

@@ -120,6 +120,9 @@ fn start(
     (child.prepare)(&child.args);
     let mut thread = GuestThread::new(process, vcpu, &child.birth, true).map_err(RunError::Vcpu)?;
     thread.signals.alt_stack = parent.signals.alt_stack;
+    if child.args.flags & libc::CLONE_CHILD_SETTID as u64 != 0 {
+        thread.kernel_wrote(child.args.child_tid, 4);
+    }
     Ok(thread)
 }
 
@@ -149,7 +152,7 @@ fn wrap(
     };
     let tracker = Tracker::create(&config, &lineage.command, lineage.parent, machine)
         .map_err(RunError::Segment)?;
-    let stats = Arc::new(VcpuStats::default());
+    let stats = Arc::new(VcpuStats::new(config.track));
     tracker.add_vcpu(0, ring, stats.clone());
     let world = World::new(machine, memory.into_memory(machine), tracker, lineage);
     let dispositions = Arc::new(of.dispositions.copied());

@@ -240,6 +240,7 @@ pub(crate) fn push(
         info: info.0,
     };
     guest_memory::write(at, &frame)?;
+    thread.kernel_wrote(at, size_of::<Frame>() as u64);
     // Only now: a failed frame must leave the state for the one that follows.
     thread
         .vcpu
@@ -274,7 +275,9 @@ fn write_fpstate(thread: &GuestThread, at: u64) -> Result<(), BadAddress> {
         bytes[FX_SOFTWARE..FX_AREA].copy_from_slice(software.as_bytes());
         bytes.extend(FP_XSTATE_MAGIC2.to_le_bytes());
     }
-    guest_memory::write_bytes(at, &bytes)
+    guest_memory::write_bytes(at, &bytes)?;
+    thread.kernel_wrote(at, bytes.len() as u64);
+    Ok(())
 }
 
 /// rt_sigreturn(2): the state that the frame at the stack pointer holds, as the handler left it.

@@ -12,8 +12,8 @@
 //! lists        argv, envp
 //! number       mode of seccomp
 //! list         filters: flags (NONE: installed by prctl), and the program as a string
-//! numbers      of KVM: how calls arrive (NONE: nothing is known), what an exit takes, what an
-//!              armed store and an armed load take (NONE: not watched), how loads are armed
+//! numbers      of KVM: how calls arrive (NONE: nothing is known), what an armed store
+//!              and an armed load take (NONE: not watched), how loads are armed
 //! string       what CPUID shows
 //! numbers      of the parent: its id (0: there is none), its start
 //! ```
@@ -373,7 +373,6 @@ mod tests {
         Known {
             cpuid: CpuId::from_entries(&[entry; 3]).unwrap(),
             entry: SyscallEntry::Ring3,
-            exit_ns: 1_234,
             arming: Some(Arming {
                 store_ns: 5_678,
                 reads: Some(rearm::Outcome {

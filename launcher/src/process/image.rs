@@ -49,6 +49,8 @@ pub(crate) struct Image {
     pub heap_start: u64,
     /// PT_GNU_STACK asks for an executable stack.
     pub executable_stack: bool,
+    /// Zeroed behind what came from the files: the beginnings of variables without initial values.
+    pub zeroed: Vec<Range<u64>>,
 }
 
 /// One ELF file, its headers read and checked.
@@ -210,7 +212,9 @@ impl<'a> Object<'a> {
     }
 
     /// Maps every segment into the reservation and gives the holes back.
-    fn map(&self, bias: u64, table: &mut Mappings) -> Result<(), CommandError> {
+    ///
+    /// Returns what it zeroed of pages that came from the file.
+    fn map(&self, bias: u64, table: &mut Mappings) -> Result<Vec<Range<u64>>, CommandError> {
         let path: Arc<str> = std::fs::canonicalize(self.path)
             .unwrap_or_else(|_| self.path.into())
             .to_string_lossy()
@@ -222,8 +226,9 @@ impl<'a> Object<'a> {
             moved(span.start)..moved(span.end),
             Mapping::anonymous(Prot::from_bits(0)),
         );
+        let mut zeroed = Vec::new();
         for s in self.loadable() {
-            let range = self.map_segment(s, bias, &path, table)?;
+            let range = self.map_segment(s, bias, &path, table, &mut zeroed)?;
             holes.remove(range);
         }
         for (hole, _) in holes.iter() {
@@ -235,7 +240,7 @@ impl<'a> Object<'a> {
                 )
             };
         }
-        Ok(())
+        Ok(zeroed)
     }
 
     fn map_segment(
@@ -244,6 +249,7 @@ impl<'a> Object<'a> {
         bias: u64,
         path: &Arc<str>,
         table: &mut Mappings,
+        zeroed: &mut Vec<Range<u64>>,
     ) -> Result<Range<u64>, CommandError> {
         let prot = segment_prot(s.p_flags);
         let start = s.p_vaddr.wrapping_add(bias);
@@ -276,6 +282,7 @@ impl<'a> Object<'a> {
                     let tail = anonymous_from - file_end;
                     std::ptr::write_bytes(file_end as *mut u8, 0, tail as usize);
                 }
+                zeroed.push(file_end..anonymous_from);
             }
         }
         if last > anonymous_from {
@@ -407,7 +414,7 @@ pub(crate) fn load(program: &Program, table: &mut Mappings) -> Result<Image, Com
     let object = Object::read(&program.file, &program.path)?;
     let interpreter = object.interpreter()?;
     let bias = object.place(place_program)?;
-    object.map(bias, table)?;
+    let zeroed = object.map(bias, table)?;
     let entry = object.header.e_entry.wrapping_add(bias);
     let end = object.span()?.end.wrapping_add(bias);
     let stack = object
@@ -422,6 +429,7 @@ pub(crate) fn load(program: &Program, table: &mut Mappings) -> Result<Image, Com
         interpreter_base: 0,
         heap_start: end + random_distance(HEAP_RANDOM),
         executable_stack: stack.is_some_and(|s| s.p_flags & elf::abi::PF_X != 0),
+        zeroed,
     };
     if let Some(path) = interpreter {
         let file = File::open(&path).map_err(|source| CommandError::Denied {
@@ -434,7 +442,7 @@ pub(crate) fn load(program: &Program, table: &mut Mappings) -> Result<Image, Com
         })?;
         let object = Object::read(&file, &path)?;
         let bias = object.place(place_anywhere)?;
-        object.map(bias, table)?;
+        image.zeroed.extend(object.map(bias, table)?);
         image.start = object.header.e_entry.wrapping_add(bias);
         image.interpreter_base = object.span()?.start.wrapping_add(bias);
     }

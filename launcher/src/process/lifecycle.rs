@@ -10,6 +10,7 @@ use crate::cli;
 use crate::host::relay;
 use crate::host::signals as host;
 use crate::host::{clock, messages, processes};
+use crate::syscalls::kernel_writes;
 
 /// Exit status of vmmload's own failures, as env(1) has it.
 pub(crate) const OWN_FAILURE: i32 = 125;
@@ -104,7 +105,7 @@ fn finish(process: &Process, end: End) {
         };
         let facts = cli::Facts {
             elapsed: clock::since(process.started_ns),
-            unknown_calls: Vec::new(),
+            unknown_calls: kernel_writes::unknown_calls(process),
             resident: cli::Facts::residency(consumer),
             rows,
         };

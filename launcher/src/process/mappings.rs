@@ -266,11 +266,6 @@ impl Mappings {
         self.epoch.store(epoch, Ordering::Relaxed);
     }
 
-    /// The present epoch.
-    pub(crate) fn epoch(&self) -> u32 {
-        self.epoch.load(Ordering::Relaxed)
-    }
-
     /// Removes whatever is at `range`.
     pub(crate) fn remove(&mut self, range: Range<u64>) {
         if !range.is_empty() {

@@ -22,7 +22,6 @@ pub(super) fn put_known(out: &mut Vec<u8>, known: Option<&Known>) {
         return put_number(out, NONE);
     };
     put_number(out, u64::from(known.entry == SyscallEntry::Ring0));
-    put_number(out, known.exit_ns);
     put_arming(out, known.arming);
     let mut entries = Vec::new();
     for e in known.cpuid.as_slice() {
@@ -107,14 +106,12 @@ impl<'a> Reader<'a> {
             0 => SyscallEntry::Ring3,
             _ => SyscallEntry::Ring0,
         };
-        let exit_ns = self.number()?;
         let arming = self.arming()?;
         let (entries, rest) = self.string()?.as_chunks::<{ 4 * CPUID_REGISTERS }>();
         let entries: Vec<_> = entries.iter().map(cpuid_entry).collect();
         let known = Known {
             cpuid: CpuId::from_entries(&entries).ok()?,
             entry,
-            exit_ns,
             arming,
         };
         rest.is_empty().then_some(Some(known))

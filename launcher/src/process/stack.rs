@@ -74,6 +74,8 @@ pub(crate) struct Stack {
     pub strings: Strings,
     /// Host memory that was set aside.
     pub reserved: Range<u64>,
+    /// What was written of it, downwards.
+    pub written: Vec<Range<u64>>,
 }
 
 /// Sets memory aside and writes the first stack; its mapping goes into `table`.
@@ -132,11 +134,12 @@ pub(crate) fn build(
             ..Mapping::anonymous(prot)
         },
     );
-    let strings = write(argv, envp, execfn, image, auxv, reserved.end);
+    let (strings, written) = write(argv, envp, execfn, image, auxv, reserved.end);
     Ok(Stack {
         pointer: strings.pointer,
         strings,
         reserved,
+        written,
     })
 }
 
@@ -164,6 +167,7 @@ pub(crate) fn rlimit(resource: libc::__rlimit_resource_t) -> u64 {
 /// Writes downwards from the top; the memory is ours until the program starts.
 struct Writer {
     at: u64,
+    written: Vec<Range<u64>>,
 }
 
 impl Writer {
@@ -172,6 +176,10 @@ impl Writer {
         // The stack was mapped just now: writing to it cannot fail but for want of memory, which
         // the program's own first access would meet too.
         let _ = guest_memory::write_bytes(self.at, bytes);
+        match self.written.last_mut() {
+            Some(above) if above.start == self.at + bytes.len() as u64 => above.start = self.at,
+            _ => self.written.push(self.at..self.at + bytes.len() as u64),
+        }
         self.at
     }
 
@@ -193,8 +201,11 @@ fn write(
     image: &Image,
     auxv: &[(u64, u64)],
     top: u64,
-) -> Strings {
-    let mut stack = Writer { at: top - 8 };
+) -> (Strings, Vec<Range<u64>>) {
+    let mut stack = Writer {
+        at: top - 8,
+        written: Vec::new(),
+    };
     let execfn = stack.push(execfn.as_bytes_with_nul());
     let strings_end = stack.at;
     let environment = stack.push_strings(envp);
@@ -238,10 +249,11 @@ fn write(
     let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
     stack.at = ((stack.at - bytes.len() as u64) & !15) + bytes.len() as u64;
     let pointer = stack.push(&bytes);
-    Strings {
+    let strings = Strings {
         pointer,
         arguments: arguments_start..environment_start,
         environment: environment_start..strings_end,
         auxv: pointer + auxv_at..pointer + bytes.len() as u64,
-    }
+    };
+    (strings, stack.written)
 }

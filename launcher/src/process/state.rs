@@ -1,14 +1,14 @@
 //! What all threads of the wrapped program share.
 
+use std::ops::{Deref, Range};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::ops::{Deref, Range};
 use std::{ffi::CString, fs::File, io};
 
 use kvm_ioctls::Kvm;
-use vmmload_consumer::ProcessId;
+use vmmload_consumer::{ProcessId, Track};
 
-use super::mappings::Mappings;
+use super::mappings::{Backing, Identity, Label, Mappings};
 use super::memory::Memory;
 use super::seccomp::Registry;
 use super::signals::Dispositions;
@@ -17,7 +17,9 @@ use crate::host::clock;
 use crate::host::descriptors::{self, Numbers};
 use crate::kvm::vcpu::Vcpu;
 use crate::machine::Machine;
+use crate::syscalls::kernel_writes::UnknownCalls;
 use crate::tracking::harvester::Tracker;
+use crate::tracking::kernel_log::KernelLog;
 
 /// A counter with one writer, read by others now and then.
 #[derive(Debug, Default)]
@@ -53,9 +55,23 @@ pub(crate) struct VcpuStats {
     pub signals: Tally,
     /// Whether the guest may be in the middle of an instruction.
     pub in_guest: AtomicBool,
+    /// What the kernel wrote for its threads.
+    pub kernel: KernelLog,
 }
 
 impl VcpuStats {
+    /// Of a new vCPU, whose threads' pages are tracked as `track` says.
+    pub(crate) fn new(track: Track) -> Self {
+        let kernel = match track {
+            Track::None => KernelLog::default(),
+            _ => KernelLog::tracked(),
+        };
+        Self {
+            kernel,
+            ..Self::default()
+        }
+    }
+
     /// Notes that every instruction of the guest up to now is complete, or may not be.
     pub(crate) fn set_in_guest(&self, in_guest: bool) {
         // Pairs with the load in `tracking::vcpu_log`: who sees `false` sees the dirty-ring entries of
@@ -129,6 +145,8 @@ pub(crate) struct World {
     pub tracker: Tracker,
     /// What a forked child needs for a VM and a segment of its own.
     pub lineage: Lineage,
+    /// Calls of which it is not known what they wrote.
+    pub unknown_calls: UnknownCalls,
     /// Each with the table of descriptors in which it was made: another process that shares the memory
     /// has it under the same number only by chance.
     idle: Mutex<Vec<(Numbers, IdleVcpu)>>,
@@ -149,6 +167,7 @@ impl World {
             memory,
             tracker,
             lineage,
+            unknown_calls: UnknownCalls::default(),
             idle: Mutex::new(Vec::new()),
             next_vcpu: AtomicU32::new(1),
         }))
@@ -161,7 +180,34 @@ impl World {
     pub(crate) fn retire(&self, table: &Mappings, range: &Range<u64>) {
         self.tracker.retire(self.machine, table, range);
     }
+
+    /// Notes that the memory below `stack_pointer` is the stack of a new thread. What it was used for before is
+    /// another mapping's.
+    pub(crate) fn name_stack(&self, thread: i32, stack_pointer: u64) {
+        let mut table = self.memory.write();
+        let Some((range, mapping)) = table.at(stack_pointer.wrapping_sub(1)) else {
+            return;
+        };
+        // Within a larger piece of memory it is the program's own affair what is a stack.
+        let own = mapping.backing == Backing::Anonymous && !mapping.shared;
+        if !own || range.end - stack_pointer > STACK_TOP {
+            return;
+        }
+        let (range, mut mapping) = (range.clone(), mapping.clone());
+        if mapping.thread() != 0 {
+            self.retire(&table, &range);
+            mapping.identity = Identity::default();
+        }
+        mapping.label = Some(Label {
+            thread: thread as u32,
+            name: format!("[stack:{thread}]").into(),
+        });
+        table.insert(range, mapping);
+    }
 }
+
+/// Most bytes that a thread library keeps above the first stack pointer, for the thread's own variables.
+const STACK_TOP: u64 = 256 << 10;
 
 /// A wrapped process. Never dropped, unless it shares its parent's memory.
 pub(crate) struct Process {
@@ -267,7 +313,7 @@ impl Process {
             })
             .map_err(|_| io::Error::from_raw_os_error(libc::EAGAIN))?;
         let (vcpu, ring) = Vcpu::create(self.machine, id)?;
-        let stats = Arc::new(VcpuStats::default());
+        let stats = Arc::new(VcpuStats::new(self.config.track));
         self.tracker.add_vcpu(id, ring, stats.clone());
         Ok(IdleVcpu { vcpu, stats })
     }

@@ -182,6 +182,15 @@ impl GuestThread {
         unsafe { relay::raw(call.nr as libc::c_long, call.args) as u64 }
     }
 
+    /// Notes that the kernel, or the launcher in its place, wrote `len` bytes of the program's memory.
+    pub(crate) fn kernel_wrote(&self, addr: u64, len: u64) {
+        let log = &self.stats.kernel;
+        if log.is_on() && !log.push(addr, len) {
+            self.process.tracker.drain_kernel(self.vcpu.id());
+            log.push(addr, len);
+        }
+    }
+
     /// Puts the registers back to before the system-call instruction.
     pub(crate) fn repeat_call(&mut self, nr: u64) {
         let regs = self.vcpu.regs_mut();

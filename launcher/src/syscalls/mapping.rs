@@ -349,12 +349,7 @@ fn shrink(world: &World, table: &mut Mappings, request: &Remap) -> Result<u64, i
     Ok(start)
 }
 
-fn remap_fixed(
-    world: &World,
-    table: &Mappings,
-    request: &Remap,
-    call: &Call,
-) -> Result<u64, i32> {
+fn remap_fixed(world: &World, table: &Mappings, request: &Remap, call: &Call) -> Result<u64, i32> {
     let target = fixed_range(request.target, request.new_len).map_err(|_| libc::EINVAL)?;
     if target.start < request.old.end && request.old.start < target.end {
         return Err(libc::EINVAL);

@@ -6,6 +6,7 @@
 mod descriptors;
 mod exec;
 mod exec_arguments;
+pub(crate) mod kernel_writes;
 mod mapping;
 mod memory;
 mod namespaces;
@@ -22,6 +23,7 @@ pub(crate) mod unsupported;
 
 use crate::host::relay::{Call, check};
 use crate::process::thread::GuestThread;
+use kernel_writes::Before;
 pub(crate) use signals::mask_while_waiting;
 use table::{Handling, lookup};
 
@@ -55,8 +57,20 @@ fn errno(errno: i32) -> u64 {
 /// An emulated call: a function of number and arguments on its thread.
 type Handler = fn(&mut GuestThread, &Call) -> Outcome;
 
-/// Makes one call.
+/// Makes one call, and notes what it wrote into the program's memory if that is tracked.
 pub(crate) fn handle(thread: &mut GuestThread, call: &Call) -> Outcome {
+    if !thread.stats.kernel.is_on() {
+        return make(thread, call);
+    }
+    let before = Before::of(call);
+    let outcome = make(thread, call);
+    if let Outcome::Return(value) = outcome {
+        kernel_writes::report(thread, call, &before, value);
+    }
+    outcome
+}
+
+fn make(thread: &mut GuestThread, call: &Call) -> Outcome {
     match lookup(call.nr) {
         Handling::Relayed => {
             thread.stats.relayed.add(1);

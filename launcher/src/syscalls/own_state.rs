@@ -3,9 +3,11 @@
 
 use super::threads::own_call;
 use super::{Outcome, errno, seccomp, unsupported};
+use crate::guest::layout::PAGE;
 use crate::host::process_view::{MmMap, PR_SET_MM_MAP};
 use crate::host::relay::Call;
 use crate::host::{guest_memory, process_view};
+use crate::process::memory::page_up;
 use crate::process::thread::GuestThread;
 
 // linux/asm/prctl.h
@@ -25,6 +27,10 @@ const ARCH_GET_MAX_TAG_BITS: u64 = 0x4003;
 
 // linux/prctl.h
 const PR_SET_SYSCALL_USER_DISPATCH: u64 = 59;
+const PR_SET_VMA: u64 = 0x5356_4d41;
+const PR_SET_VMA_ANON_NAME: u64 = 0;
+/// ANON_VMA_NAME_MAX_LEN of the kernel, the final zero included.
+const ANON_NAME_BYTES: usize = 80;
 const PR_SET_MM_START_BRK: u64 = 6;
 const PR_SET_MM_BRK: u64 = 7;
 /// First address that is not the program's, with 4-level paging.
@@ -82,8 +88,33 @@ pub(super) fn prctl(thread: &mut GuestThread, call: &Call) -> Outcome {
         // It would trap the host's RDTSC and leave the guest's alone.
         option if option == libc::PR_SET_TSC as u64 => Outcome::Return(errno(libc::EINVAL)),
         option if option == libc::PR_SET_MM as u64 => set_mm(thread, call),
+        PR_SET_VMA => name_memory(thread, call),
         _ => thread.relay(call),
     }
+}
+
+/// prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME): the table of mappings has the name even where the kernel is built
+/// without it, and says so to the program.
+fn name_memory(thread: &mut GuestThread, call: &Call) -> Outcome {
+    let [_, what, addr, len, name, _] = call.args;
+    let outcome = thread.relay(call);
+    let refused = outcome == Outcome::Return(errno(libc::EINVAL));
+    let taken = outcome == Outcome::Return(0) || refused;
+    let end = page_up(len).and_then(|len| addr.checked_add(len));
+    let (Some(end), PR_SET_VMA_ANON_NAME, true) = (end, what, taken && addr % PAGE == 0) else {
+        return outcome;
+    };
+    let mut buffer = [0; ANON_NAME_BYTES];
+    let name = match name {
+        0 => None,
+        name => match guest_memory::read_string(name, &mut buffer) {
+            Some(name) if name.iter().all(|b| (b' '..=b'~').contains(b)) => Some(name),
+            _ => return outcome,
+        },
+    };
+    let name = name.map(|name| String::from_utf8_lossy(name).into_owned());
+    thread.process.memory.name(addr..end, name.as_deref());
+    outcome
 }
 
 /// prctl(PR_SET_MM): what ps(1) shows is the program's to set, the kernel's heap is the launcher's.

@@ -128,12 +128,14 @@ fn create_thread(thread: &mut GuestThread, args: &CloneArgs) -> Result<i32, i32>
         mask: thread.signals.mask,
         seccomp: thread.process.seccomp.inherit(&thread.seccomp),
     };
-    let args = *args;
-    thread::start(
-        thread.process,
-        birth,
-        Box::new(move |tid| prepare(tid, &args)),
-    )
+    let (args, process, stack) = (*args, thread.process, birth.regs.rsp);
+    let prepare = move |tid| {
+        if args.stack != 0 {
+            process.name_stack(tid, stack);
+        }
+        prepare(tid, &args)
+    };
+    thread::start(process, birth, Box::new(prepare))
 }
 
 /// What a new thread does before its first instruction, on its own host thread.

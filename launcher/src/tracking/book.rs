@@ -5,9 +5,7 @@
 
 use std::ops::Range;
 
-use vmmload_consumer::{
-    Epoch, HeatIndex, Kind, MappingEntry, Method, SegmentWriter, Sighting,
-};
+use vmmload_consumer::{Epoch, HeatIndex, Kind, MappingEntry, Method, SegmentWriter, Sighting};
 
 use super::census::Census;
 use crate::guest::layout::PAGE;
@@ -179,7 +177,10 @@ impl Book {
     }
 
     /// Publishes the mappings that are there, and those that are gone.
-    pub(super) fn publish_mappings<'a>(&'a mut self, there: impl Iterator<Item = MappingEntry<'a>>) {
+    pub(super) fn publish_mappings<'a>(
+        &'a mut self,
+        there: impl Iterator<Item = MappingEntry<'a>>,
+    ) {
         let Self { writer, census, .. } = self;
         writer.publish_mappings(there.chain(census.gone()));
     }

@@ -99,7 +99,11 @@ impl Census {
         row.bytes += u64::from(bytes);
         let page = (va / PAGE % 512) as usize;
         let owned = regions.into_iter().flatten();
-        if id == 0 || owned.clone().all(|heat| self.owners[heat.get()][page] != id) {
+        if id == 0
+            || owned
+                .clone()
+                .all(|heat| self.owners[heat.get()][page] != id)
+        {
             row.pages += 1;
         }
         if let Some(heat) = regions[kind as usize] {

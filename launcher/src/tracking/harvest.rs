@@ -95,18 +95,43 @@ impl Harvest {
         self.kernel.settle_range(&mut self.book, table, range);
         let reads = self.reads.is_some();
         let book = &mut self.book;
-        machine.tables.retire(range.start, range.end, |va, touched| {
-            if touched.written {
-                book.count(table, va, Kind::Write, 0);
-            } else if reads && !book.was_seen(va, Kind::Write) {
-                book.count(table, va, Kind::Read, 0);
-            }
-        });
+        machine
+            .tables
+            .retire(range.start, range.end, |va, touched| {
+                if touched.written {
+                    book.count(table, va, Kind::Write, 0);
+                } else if reads && !book.was_seen(va, Kind::Write) {
+                    book.count(table, va, Kind::Read, 0);
+                }
+            });
         book.retire(table, range);
     }
 
+    /// Empties the log of what the kernel wrote for vCPU `id`, on its own thread.
+    pub(super) fn drain_kernel(&mut self, id: u32) {
+        let Self {
+            logs,
+            kernel,
+            ended,
+            ..
+        } = self;
+        for log in logs.iter().filter(|log| log.id == id) {
+            log.stats.kernel.drain(|addr, len| {
+                if !*ended {
+                    kernel.add(addr, len);
+                }
+            });
+        }
+    }
+
     /// Takes what the vCPUs' threads have noted of the kernel's writes.
-    fn take_kernel_writes(&mut self) {}
+    fn take_kernel_writes(&mut self) {
+        for log in &self.logs {
+            log.stats
+                .kernel
+                .drain(|addr, len| self.kernel.add(addr, len));
+        }
+    }
 
     /// One look at everything; whether there was anything.
     pub(super) fn tick(&mut self, process: &Process, table: &Mappings) -> bool {
@@ -206,6 +231,7 @@ impl Harvest {
             (Counter::Vcpus, self.logs.len() as u64),
             (Counter::StretchedTicks, self.pace.stretched()),
             (Counter::KernelBytes, self.kernel.bytes()),
+            (Counter::UnknownCalls, process.unknown_calls.total()),
         ] {
             self.book.writer.set_counter(counter, value);
         }

@@ -4,7 +4,9 @@ use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use vmmload_consumer::{Consumer, CreateError, End, ProcessId, SegmentConfig, SegmentWriter, Track};
+use vmmload_consumer::{
+    Consumer, CreateError, End, ProcessId, SegmentConfig, SegmentWriter, Track,
+};
 
 use super::census::Row;
 use super::harvest::Harvest;
@@ -93,6 +95,11 @@ impl Tracker {
     pub(crate) fn drain(&self, process: &Process, id: u32) {
         let table = process.memory.read();
         self.lock().drain_vcpu(process.machine, &table, id);
+    }
+
+    /// Makes room in the log of what the kernel wrote for vCPU `id`, on its own thread, because it is full.
+    pub(crate) fn drain_kernel(&self, id: u32) {
+        self.lock().drain_kernel(id);
     }
 
     /// Takes the pages of `range` away from the guest because their mappings in `table` are about to go: what

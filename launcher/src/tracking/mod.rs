@@ -1,14 +1,15 @@
 //! The data path, from the dirty rings to shared memory, in reading order.
 
-pub(crate) mod harvester;
-mod ticks;
-mod harvest;
-mod pace;
-mod vcpu_log;
-mod settle;
-mod kernel_writes;
 mod book;
 pub(crate) mod census;
+mod harvest;
+pub(crate) mod harvester;
+pub(crate) mod kernel_log;
+mod kernel_writes;
+mod pace;
+mod settle;
+mod ticks;
+mod vcpu_log;
 
 /// What ps(1) calls the harvester's thread; the kernel keeps 15 bytes.
 pub(crate) const THREAD_NAME: &str = "vmmload-harvest";

@@ -99,7 +99,10 @@ mod tests {
             let mut pace = Pace::new(ARMING, max_overhead);
             pace.armed(0, 1_000_000);
             assert!(pace.ends(due_ns, false), "{max_overhead}");
-            assert!(due_ns == 0 || !pace.ends(due_ns - 1, false), "{max_overhead}");
+            assert!(
+                due_ns == 0 || !pace.ends(due_ns - 1, false),
+                "{max_overhead}"
+            );
         }
     }
 
