@@ -13,8 +13,8 @@ use std::time::Duration;
 use vmmload_consumer::Track;
 
 /// Limits of KVM's dirty ring: below the lower one it would be full all the time, and 65,536 entries
-/// are the most that KVM allows.
-const BUFFER_RANGE: std::ops::RangeInclusive<u32> = 1024..=65_536;
+/// are the most that KVM allows. With Page Modification Logging, KVM's own least is 1024.
+const BUFFER_RANGE: std::ops::RangeInclusive<u32> = 512..=65_536;
 
 /// Per cent of the program's time that tracking may take.
 const OVERHEAD_RANGE: std::ops::RangeInclusive<u32> = 1..=100;
@@ -68,7 +68,7 @@ struct RunArgs {
     #[arg(long, value_name = "WHAT", default_value = "write", value_parser = parse_track)]
     track: Track,
 
-    /// Dirty-ring entries of each vCPU: a power of two from 1024 to 65536
+    /// Dirty-ring entries of each vCPU: a power of two from 512 to 65536
     #[arg(long, value_name = "N", default_value = "65536", value_parser = parse_buffer)]
     buffer: u32,
 
@@ -274,7 +274,7 @@ fn parse_overhead(text: &str) -> Result<u32, String> {
 fn parse_buffer(text: &str) -> Result<u32, String> {
     match text.parse::<u32>() {
         Ok(entries) if entries.is_power_of_two() && BUFFER_RANGE.contains(&entries) => Ok(entries),
-        _ => Err("use a power of two from 1024 to 65536".into()),
+        _ => Err("use a power of two from 512 to 65536".into()),
     }
 }
 
@@ -401,6 +401,7 @@ mod tests {
             (&["run", "--max-overhead", "101", "ls"], "from 1 to 100"),
             (&["run", "--max-overhead", "5%", "ls"], "from 1 to 100"),
             (&["run", "--interval", "5", "ls"], "write it like 100ms"),
+            (&["run", "--buffer", "256", "ls"], "use a power of two"),
             (&["run", "--buffer", "1000", "ls"], "use a power of two"),
             (&["run", "--buffer", "131072", "ls"], "use a power of two"),
             (&["run", "--unknown", "ls"], "--help"),

@@ -16,6 +16,10 @@ use crate::host::descriptors;
 /// `_IO(KVMIO, 0xc7)` of linux/kvm.h: re-arm every harvested page of every ring.
 const KVM_RESET_DIRTY_RINGS: libc::Ioctl = 0xaec7;
 
+/// The smallest ring that every KVM takes. It keeps 64 entries in reserve, and as many as the
+/// processor's own log has, which are 512 with Page Modification Logging.
+const ENOUGH_ENTRIES: u32 = 1024;
+
 /// Why the VM or one of its parts could not be made.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CreateVmError {
@@ -44,6 +48,15 @@ pub(crate) enum CreateVmError {
         asked: u32,
         /// Entries allowed.
         max: u32,
+    },
+    /// A ring that has no room for what the kernel keeps in reserve.
+    #[error(
+        "a dirty ring of {asked} entries is too small: this KVM keeps more than that in reserve, as \
+         it does for a processor with Page Modification Logging. Use --buffer {ENOUGH_ENTRIES}"
+    )]
+    RingTooSmall {
+        /// Entries asked for.
+        asked: u32,
     },
     /// KVM itself.
     #[error(transparent)]
@@ -134,10 +147,15 @@ impl Vm {
             ..Default::default()
         };
         cap.args[0] = u64::from(self.ring_entries * ENTRY_BYTES);
-        self.fd.enable_cap(&cap).map_err(failed(
-            "enabling the dirty ring",
-            "Try another --buffer or --track none",
-        ))
+        self.fd.enable_cap(&cap).map_err(|e| match e.errno() {
+            libc::EINVAL if self.ring_entries < ENOUGH_ENTRIES => CreateVmError::RingTooSmall {
+                asked: self.ring_entries,
+            },
+            _ => failed(
+                "enabling the dirty ring",
+                "Try another --buffer or --track none",
+            )(e),
+        })
     }
 
     /// What this VM's KVM offers.

@@ -2,8 +2,10 @@
 //! `runner`), what is run (`workload`), and how it is told (`report`). `counts` stands beside all that.
 
 mod bare_exit;
+mod costs;
 mod counts;
 mod generated;
+mod huge_pages;
 mod machine;
 mod options;
 mod overhead;
@@ -15,6 +17,7 @@ mod rows;
 mod runner;
 mod stats;
 mod tools;
+mod worker;
 mod workload;
 
 use std::process::ExitCode;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::machine::{field, number};
 use super::options::Options;
-use super::row::{Row, Tracking, Unit};
+use super::row::{EVERY_100_MS, Row, Unit};
 use super::runner::Runner;
 
 const GROUP: &str = "overhead";
@@ -36,12 +36,12 @@ pub(crate) fn measure(runner: &Runner, options: &Options, add: &mut dyn FnMut(Ro
 
 fn measure_size(name: String, mib: u64, runner: &Runner, options: &Options) -> Row {
     let mut row = Row::new(GROUP, name, Unit::Mebibytes);
-    row.tracking = Some(Tracking::Every100Ms);
+    row.tracking = Some(EVERY_100_MS);
     row.target_at_most = Some(FIXED_MIB + SHARE_OF_TOUCHED * mib as f64);
     row.note =
         Some("resident and shared memory; what KVM takes in the kernel cannot be seen".into());
     let command = runner.workload("hold", &[mib]);
-    let wrapped = runner.inside(Tracking::Every100Ms, &command);
+    let wrapped = runner.inside(EVERY_100_MS, &command);
     // Memory hardly varies: two pairs show that it does not.
     for _ in 0..options.rounds(1).min(2) {
         match resident_mib(&command).and_then(|native| Ok((native, resident_mib(&wrapped)?))) {

@@ -8,8 +8,7 @@ use vmmload_tests::scratch::Scratch;
 use super::generated;
 use super::options::Options;
 use super::pairs::{self, Metric, Scenario};
-use super::row::Tracking::{self, Every100Ms};
-use super::row::{Comparison, Row, Unit};
+use super::row::{Comparison, EVERY_100_MS, Row, Tracking, Unit};
 use super::rows::{fixed, read_wall, read_workload};
 use super::runner::Runner;
 use super::tools;
@@ -36,7 +35,7 @@ const OPERATIONS: &[Operation] = &[
     operation("fork, exit, wait", "fork", 30),
     operation("vfork, exit", "vfork", 30),
     Operation {
-        metrics: &metrics("round_ns", &[], &[(Every100Ms, EXEC_NS)]),
+        metrics: &metrics("round_ns", &[], &[(EVERY_100_MS, EXEC_NS)]),
         ..operation("fork, exec of true", "fork-exec", 20)
     },
     operation("posix_spawn of true", "spawn", 20),
@@ -132,7 +131,7 @@ impl Processes<'_> {
             group: GROUP,
             name: operation.name,
             commands: line.map(fixed),
-            trackings: &[Every100Ms],
+            trackings: &[EVERY_100_MS],
             metrics: operation.metrics,
             read: read_workload,
             share: Duration::from_secs(12),
@@ -152,7 +151,7 @@ impl Processes<'_> {
             group: GROUP,
             name,
             commands: line.map(fixed),
-            trackings: &[Every100Ms],
+            trackings: &[EVERY_100_MS],
             metrics: &metrics("wall_ns", &[], &[])[..1],
             read: read_wall,
             share: Duration::from_secs(40),
@@ -176,8 +175,8 @@ impl Processes<'_> {
             group: GROUP,
             name: NAME,
             commands: line.map(fixed),
-            trackings: &[Every100Ms],
-            metrics: &metrics("wall_ns", &[(Every100Ms, BUILDING)], &[])[..1],
+            trackings: &[EVERY_100_MS],
+            metrics: &metrics("wall_ns", &[(EVERY_100_MS, BUILDING)], &[])[..1],
             read: read_wall,
             share: Duration::from_secs(150),
             factor: 1,

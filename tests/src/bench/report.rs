@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::machine::Machine;
 use super::options::Options;
-use super::row::{Comparison, Outcome, Row, Unit};
+use super::row::{Comparison, Outcome, Recorded, Row, Tracking, Unit};
 use super::stats::Spread;
 
 /// Everything that is told.
@@ -81,6 +81,9 @@ impl Report {
         self.line(&join(&cells(&row)));
         if let Some(error) = &row.error {
             self.line(&format!("    ! {error}"));
+        }
+        if let Some(line) = recorded(&row) {
+            self.line(&format!("    {line}"));
         }
         // A note holds for all rows of its scenario and is said once.
         let said = self.rows.last().is_some_and(|last| last.note == row.note);
@@ -168,13 +171,44 @@ fn cells(row: &Row) -> [String; 7] {
         .or(outcome.mini_vm.filter(|_| outcome.inside.is_none()));
     [
         format!("  {}", row.name),
-        row.tracking.map_or("", |tracking| tracking.label()).into(),
+        row.tracking.map_or(String::new(), Tracking::label),
         median(native),
         median(outcome.inside),
         compared(row, &outcome),
         row.native.len().max(row.mini_vm.len()).to_string(),
         target(row, &outcome),
     ]
+}
+
+/// What was recorded in the median round.
+fn recorded(row: &Row) -> Option<String> {
+    let median = |of: fn(&Recorded) -> f64| {
+        let figures: Vec<f64> = row.recorded.iter().map(of).collect();
+        Spread::of(&figures).map(|spread| spread.median)
+    };
+    let epochs = median(|round| round.epochs)?;
+    let each = median(|round| round.events / round.epochs.max(1.0))?;
+    let length = median(|round| round.seconds * 1e9 / round.epochs.max(1.0))?;
+    let mut line = format!(
+        "{epochs:.0} epochs of {}, {each:.1} pages each",
+        time(length)
+    );
+    if let Some(Tracking::ReadsToo(_)) = row.tracking {
+        let reads = median(|round| round.reads / round.epochs.max(1.0))?;
+        line += &format!(" and {reads:.1} only read");
+    }
+    for (figure, words) in [
+        (
+            median(|round| round.stretched)?,
+            "ticks longer than asked for",
+        ),
+        (median(|round| round.ring_full)?, "exits for a full ring"),
+    ] {
+        if figure > 0.0 {
+            line += &format!(", {figure:.0} {words}");
+        }
+    }
+    Some(line)
 }
 
 fn compared(row: &Row, outcome: &Outcome) -> String {

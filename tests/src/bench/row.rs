@@ -1,6 +1,8 @@
 //! One line of the result: samples in pairs, how they compare, and what was to be reached.
 
-use serde::Serialize;
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
 
 use super::stats::Spread;
 
@@ -43,35 +45,77 @@ pub(crate) enum Comparison {
     None,
 }
 
-/// vmmload's tracking during a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// Tracking during a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tracking {
-    #[serde(rename = "off")]
     Off,
-    #[serde(rename = "1s")]
-    EverySecond,
-    #[serde(rename = "100ms")]
-    Every100Ms,
+    /// Epochs of so many milliseconds.
+    Every(u32),
+    /// The same, however much of the time that takes.
+    Unlimited(u32),
+    /// The same within the default limit, and reads as well.
+    ReadsToo(u32),
+    /// Epochs of 100 ms, and a dirty ring of so many entries.
+    Ring(u32),
 }
+
+pub(crate) const EVERY_SECOND: Tracking = Tracking::Every(1000);
+pub(crate) const EVERY_100_MS: Tracking = Tracking::Every(100);
 
 impl Tracking {
     /// As the table shows it.
-    pub(crate) fn label(self) -> &'static str {
+    pub(crate) fn label(self) -> String {
         match self {
-            Tracking::Off => "off",
-            Tracking::EverySecond => "1 s",
-            Tracking::Every100Ms => "100 ms",
+            Tracking::Off => "off".into(),
+            Tracking::Every(ms) if ms % 1000 == 0 => format!("{} s", ms / 1000),
+            Tracking::Every(ms) => format!("{ms} ms"),
+            Tracking::Unlimited(ms) => Tracking::Every(ms).label() + "*",
+            Tracking::ReadsToo(ms) => Tracking::Every(ms).label() + " r",
+            Tracking::Ring(entries) => entries.to_string(),
+        }
+    }
+
+    /// Length of an epoch.
+    pub(crate) fn epoch(self) -> Duration {
+        match self {
+            Tracking::Every(ms) | Tracking::Unlimited(ms) | Tracking::ReadsToo(ms) => {
+                Duration::from_millis(ms.into())
+            }
+            Tracking::Off | Tracking::Ring(_) => Duration::from_millis(100),
         }
     }
 
     /// As `vmmload run` takes it.
-    pub(crate) fn arguments(self) -> [&'static str; 2] {
-        match self {
-            Tracking::Off => ["--track", "none"],
-            Tracking::EverySecond => ["-i", "1s"],
-            Tracking::Every100Ms => ["-i", "100ms"],
-        }
+    pub(crate) fn arguments(self) -> Vec<String> {
+        let line = match self {
+            Tracking::Off => "--track none".into(),
+            Tracking::Every(ms) => format!("-i {ms}ms"),
+            Tracking::Unlimited(ms) => format!("-i {ms}ms --max-overhead 100"),
+            Tracking::ReadsToo(ms) => format!("-i {ms}ms --track readwrite"),
+            Tracking::Ring(entries) => format!("--buffer {entries}"),
+        };
+        line.split(' ').map(String::from).collect()
     }
+}
+
+impl Serialize for Tracking {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.label().replace(' ', ""))
+    }
+}
+
+/// What was recorded while a fixed amount of work was done.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(crate) struct Recorded {
+    pub(crate) epochs: f64,
+    /// Pages of the workload's own buffer that were written, each once an epoch.
+    pub(crate) events: f64,
+    /// Pages of it that were read and not written, each once an epoch.
+    pub(crate) reads: f64,
+    pub(crate) seconds: f64,
+    /// Ticks over which vmmload's epochs went on, to keep its share of the time.
+    pub(crate) stretched: f64,
+    pub(crate) ring_full: f64,
 }
 
 /// One row of the table and of the JSON.
@@ -86,6 +130,8 @@ pub(crate) struct Row {
     pub(crate) native: Vec<f64>,
     pub(crate) inside: Vec<f64>,
     pub(crate) mini_vm: Vec<f64>,
+    /// Where the workload's pages are counted, one for each pair.
+    pub(crate) recorded: Vec<Recorded>,
     /// The comparison's median over the pairs may be at most this (a factor, or in the row's unit).
     pub(crate) target_at_most: Option<f64>,
     pub(crate) note: Option<String>,
@@ -116,6 +162,7 @@ impl Row {
             native: Vec::new(),
             inside: Vec::new(),
             mini_vm: Vec::new(),
+            recorded: Vec::new(),
             target_at_most: None,
             note: None,
             error: None,

@@ -4,12 +4,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::bare_exit::ExitMeter;
+use super::costs;
+use super::huge_pages;
 use super::options::Options;
 use super::overhead;
 use super::pairs::{self, Commands, Metric, Scenario, Values};
 use super::processes;
-use super::row::Tracking::{Every100Ms, EverySecond, Off};
-use super::row::{Comparison, Row, Tracking, Unit};
+use super::row::Tracking::Off;
+use super::row::{Comparison, EVERY_100_MS, EVERY_SECOND, Row, Tracking, Unit};
 use super::runner::{Finished, Runner};
 use super::tools;
 
@@ -51,6 +53,8 @@ pub(crate) fn run_all(runner: &Runner, options: &Options, add: &mut dyn FnMut(Ro
     bench.start_up();
     processes::measure(runner, options, add);
     overhead::measure(runner, options, add);
+    costs::measure(runner, options, add);
+    huge_pages::measure(runner, options, add);
 }
 
 impl Bench<'_> {
@@ -72,8 +76,8 @@ impl Bench<'_> {
     }
 
     fn compute(&mut self) {
-        const TRACKINGS: &[Tracking] = &[Off, Every100Ms];
-        const TARGETS: &[(Tracking, f64)] = &[(Off, UNTRACKED), (Every100Ms, COMPUTING)];
+        const TRACKINGS: &[Tracking] = &[Off, EVERY_100_MS];
+        const TARGETS: &[(Tracking, f64)] = &[(Off, UNTRACKED), (EVERY_100_MS, COMPUTING)];
         for (name, algorithm) in [
             ("openssl sha256", "sha256"),
             ("openssl aes-256-gcm", "aes-256-gcm"),
@@ -113,7 +117,7 @@ impl Bench<'_> {
     }
 
     fn memory(&mut self) {
-        const TRACKINGS: &[Tracking] = &[Off, EverySecond, Every100Ms];
+        const TRACKINGS: &[Tracking] = &[Off, EVERY_SECOND, EVERY_100_MS];
         const METRICS: &[Metric] = &[
             slowdown(
                 "first_touch_ns",
@@ -142,7 +146,7 @@ impl Bench<'_> {
                 .map(|path| fixed(command(&path, words, dictionary))),
             // A run takes seconds, which --quick has not.
             trackings: if self.options.quick {
-                &[Off, Every100Ms]
+                &[Off, EVERY_100_MS]
             } else {
                 TRACKINGS
             },
@@ -192,7 +196,7 @@ impl Bench<'_> {
                 (self.add)(row);
             }
         }
-        const RELAYED: &[Tracking] = &[Every100Ms];
+        const RELAYED: &[Tracking] = &[EVERY_100_MS];
         const OVER_EXIT: Metric = Metric {
             key: "call_ns",
             label: "",
@@ -202,7 +206,7 @@ impl Bench<'_> {
         };
         const GETPPID: &[Metric] = &[
             Metric {
-                targets: &[(Every100Ms, CALL_OVER_EXIT_NS)],
+                targets: &[(EVERY_100_MS, CALL_OVER_EXIT_NS)],
                 ..OVER_EXIT
             },
             Metric {
@@ -274,7 +278,7 @@ impl Bench<'_> {
             group: PAGES,
             name: "first touch",
             commands: Ok(fixed(self.runner.workload("touch", &[pages]))),
-            trackings: &[Off, Every100Ms],
+            trackings: &[Off, EVERY_100_MS],
             metrics: METRICS,
             read: read_workload,
             share: Duration::from_secs(12),
@@ -287,7 +291,7 @@ impl Bench<'_> {
             group: PAGES,
             name: "write event (first write of an epoch)",
             commands: Ok(fixed(self.runner.workload("rewrite", &arguments))),
-            trackings: &[Off, Every100Ms],
+            trackings: &[Off, EVERY_100_MS],
             metrics: METRICS,
             read: read_workload,
             share: Duration::from_secs(20),
@@ -300,14 +304,14 @@ impl Bench<'_> {
         const METRICS: &[Metric] = &[difference(
             "wall_ns",
             Unit::Nanoseconds,
-            &[(Every100Ms, START_NS)],
+            &[(EVERY_100_MS, START_NS)],
         )];
         let line = self.tool(START, "true", || tools::ensure("true", "coreutils"));
         self.measure(&Scenario {
             group: START,
             name: "true",
             commands: line.map(|path| fixed(vec![path])),
-            trackings: &[Every100Ms],
+            trackings: &[EVERY_100_MS],
             metrics: METRICS,
             read: read_wall,
             share: Duration::from_secs(8),
@@ -344,13 +348,13 @@ const fn difference(key: &'static str, unit: Unit, targets: &'static [(Tracking,
 
 /// Long enough to meet several re-armings, and no longer.
 fn several_epochs_ms(tracking: Tracking, quick: bool) -> u64 {
-    match tracking {
-        Tracking::Off if quick => 300,
-        Tracking::Off => 500,
-        Tracking::EverySecond if quick => 2200,
-        Tracking::EverySecond => 3000,
-        Tracking::Every100Ms if quick => 500,
-        Tracking::Every100Ms => 1000,
+    match (tracking, quick) {
+        (Tracking::Off, true) => 300,
+        (Tracking::Off, false) => 500,
+        (EVERY_SECOND, true) => 2200,
+        (EVERY_SECOND, false) => 3000,
+        (_, true) => 500,
+        (_, false) => 1000,
     }
 }
 

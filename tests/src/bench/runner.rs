@@ -59,7 +59,7 @@ impl Runner {
     /// The same command, wrapped.
     pub(crate) fn inside(&self, tracking: Tracking, command: &[String]) -> Vec<String> {
         let mut line = vec![self.vmmload.display().to_string(), "run".into()];
-        line.extend(tracking.arguments().map(String::from));
+        line.extend(tracking.arguments());
         line.push("--".into());
         line.extend_from_slice(command);
         line
