@@ -97,9 +97,9 @@ fn the_table_has_a_line_for_each_name() {
         table[1..],
         [
             "  PAGES      WRITE  READ  KERNEL  KERNEL WROTE  MAPPING",
-            "      2  1,000,000     7       0       0 bytes  (anonymous memory)",
+            "      2  1,000,000     7       0             0  (anonymous memory)",
             "      3          6     0       3         4 KiB  [heap]",
-            "      1          1     0       0       0 bytes  /tmp/gone",
+            "      1          1     0       0             0  /tmp/gone",
         ]
     );
 }
