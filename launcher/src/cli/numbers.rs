@@ -92,7 +92,7 @@ mod tests {
     fn sizes_are_in_the_largest_unit_that_fits() {
         let expected = [
             (0, "0"),
-        (1, "1 byte"),
+            (1, "1 byte"),
             (1023, "1,023 bytes"),
             (4096, "4 KiB"),
             (1 << 20, "1.0 MiB"),
