@@ -216,3 +216,17 @@ fn the_summary_has_a_line_for_everything_it_is_asked_for() {
         "{text}"
     );
 }
+
+#[test]
+fn options_reach_the_program_that_another_executes() {
+    if !machine::can_run_inside() {
+        return;
+    }
+    let shell = Program::new("sh").args(["-c".to_owned(), "exec true".to_owned()]);
+    let options = ["--max-overhead", "7", "--track", "readwrite", "-i", "0"];
+    let text = summary(shell, &options);
+    assert_eq!(text.matches("summary of process").count(), 2, "{text}");
+    for part in ["(limit 7 %)", ", as short as", "read and never written"] {
+        assert_eq!(text.matches(part).count(), 2, "{part} in:\n{text}");
+    }
+}
