@@ -104,6 +104,15 @@ fn the_table_has_a_line_for_each_name() {
     );
 }
 
+/// What the lines above the table are about.
+fn labels(text: &str) -> Vec<&str> {
+    text.lines()
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        .map(|line| line[2..14].trim_end())
+        .collect()
+}
+
 #[test]
 fn lines_come_in_an_order_that_goes_from_time_to_mappings() {
     let mut process = busy_process(|config| config.track = Track::ReadWrite);
@@ -117,14 +126,8 @@ fn lines_come_in_an_order_that_goes_from_time_to_mappings() {
         ..Facts::default()
     };
     let text = summary(&process, &facts);
-    let labels: Vec<&str> = text
-        .lines()
-        .skip(1)
-        .take_while(|line| !line.is_empty())
-        .map(|line| line[2..14].trim_end())
-        .collect();
     assert_eq!(
-        labels,
+        labels(&text),
         [
             "time",
             "epochs",
