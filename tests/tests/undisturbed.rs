@@ -37,9 +37,16 @@ impl Churn {
 
     /// Fails unless the guest's pages have so many events each as they were written and read in rounds.
     #[track_caller]
-    fn assert_counts(&self, when: &str, writes: u64, reads: u64) {
-        let check = |name: &str, kind: Kind, expected| {
-            let counts = self.inside.segment.counts(kind, &self.inside.region(name));
+    fn assert_counts(&mut self, when: &str, writes: u64, reads: u64) {
+        let Inside {
+            regions, segment, ..
+        } = &mut self.inside;
+        let mut check = |name: &str, kind: Kind, expected| {
+            let region = regions.addresses(name);
+            let counts = match kind {
+                Kind::Read => segment.loads(&region),
+                _ => segment.counts(kind, &region),
+            };
             let what = format!("{} events of {name} pages {when}", kind.name());
             assert_counts(&what, &counts, &expected);
         };
