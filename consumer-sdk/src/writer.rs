@@ -376,6 +376,11 @@ impl SegmentWriter {
         });
     }
 
+    /// Distinct pages with an event so far, of those that the heat table has room for.
+    pub fn pages(&self) -> u64 {
+        self.counts.pages
+    }
+
     /// Sets one of the launcher's own counters.
     pub fn set_counter(&self, counter: Counter, value: u64) {
         self.set(field!(counters) + counter as usize, value);

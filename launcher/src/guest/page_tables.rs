@@ -287,6 +287,12 @@ impl PageTables {
         *recent = found;
     }
 
+    /// Whether anything was accessed since the last scan.
+    pub(crate) fn is_accessed(&self) -> bool {
+        let mut lower_half = (0..256).map(|i| self.root.unchecked_add(8 * i));
+        lower_half.any(|at| self.arena.word(at).load(Ordering::Relaxed) & ACCESSED != 0)
+    }
+
     fn scan_leaf(&self, table: GuestAddress, start: u64, f: &mut impl FnMut(u64, bool)) {
         for index in 0..512 {
             let entry = self.arena.word(table.unchecked_add(8 * index));

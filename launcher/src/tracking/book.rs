@@ -38,6 +38,8 @@ pub(super) struct Book {
 #[derive(Debug, Clone, Copy, Default)]
 struct Tally {
     start_ns: u64,
+    /// Pages that had events before it.
+    known_pages: u64,
     /// Pages with an event, by kind.
     pages: [u32; 3],
     /// Pages with any event.
@@ -96,6 +98,7 @@ impl Book {
         self.epoch += 1;
         self.tally = Tally {
             start_ns: now_ns,
+            known_pages: self.writer.pages(),
             ..Tally::default()
         };
         self.writer.begin_epoch(self.epoch, now_ns);
@@ -105,6 +108,7 @@ impl Book {
     pub(super) fn end_epoch(&mut self, end: Ended) {
         let Tally {
             start_ns,
+            known_pages: _,
             pages: [written, read, kernel],
             touched,
         } = self.tally;
@@ -125,6 +129,11 @@ impl Book {
     /// Pages with any event in the present epoch.
     pub(super) fn touched(&self) -> u32 {
         self.tally.touched
+    }
+
+    /// Pages with their first event ever in the present epoch: none of them was armed before.
+    pub(super) fn fresh(&self) -> u64 {
+        self.writer.pages() - self.tally.known_pages
     }
 
     /// One event of the page at `va`, unless it has had one of this kind in this epoch. `bytes`: how many were

@@ -153,7 +153,7 @@ impl Harvest {
             idle &= log.is_idle();
         }
         self.take_kernel_writes();
-        let found = !self.continuous || self.has_news();
+        let found = !self.continuous || self.has_news(process.machine);
         if self.book.epoch > 0 {
             if !found || !self.pace.ends(clock::monotonic_ns(), idle) {
                 self.publish_mappings(table);
@@ -174,8 +174,9 @@ impl Harvest {
     }
 
     /// Whether the present epoch would have an event, as far as can be told without ending it.
-    fn has_news(&self) -> bool {
-        self.reads.is_some()
+    fn has_news(&self, machine: &Machine) -> bool {
+        let accessed = self.reads.is_some() && machine.tables.is_accessed();
+        accessed
             || !self.kernel.is_empty()
             || self.logs.iter().any(VcpuLog::has_entries)
     }
@@ -193,8 +194,12 @@ impl Harvest {
         self.stored += self.settler.drain(&mut target, logs, take, self.reads);
         self.kernel.settle(&mut self.book, table);
         let stored = std::mem::take(&mut self.stored);
-        let cost_ns = self.pace.cost_ns(stored, self.book.touched());
-        let ticks = self.pace.armed(clock::monotonic_ns(), cost_ns);
+        let (touched, fresh) = (self.book.touched().into(), self.book.fresh());
+        let armed = |pages: u64| pages.saturating_sub(fresh);
+        let cost_ns = self.pace.cost_ns(armed(stored), armed(touched));
+        // Now all of them are armed.
+        let next_ns = self.pace.cost_ns(stored, touched);
+        let ticks = self.pace.armed(clock::monotonic_ns(), next_ns);
         self.publish_mappings(table);
         self.publish_counters(process);
         self.book.end_epoch(Ended {

@@ -52,14 +52,14 @@ impl Pace {
 
     /// Nanoseconds that the program pays for `stored` armed pages that one vCPU stores to, and `touched`
     /// armed pages that all of them touch.
-    pub(super) fn cost_ns(&self, stored: u64, touched: u32) -> u64 {
+    pub(super) fn cost_ns(&self, stored: u64, touched: u64) -> u64 {
         let reads = self.arming.reads.map_or(0, |reads| reads.access_ns);
         let stores = stored.saturating_mul(self.arming.store_ns);
-        stores.saturating_add(u64::from(touched).saturating_mul(reads))
+        stores.saturating_add(touched.saturating_mul(reads))
     }
 
-    /// Notes that pages were armed again just now, which cost `cost_ns` in the epoch that ended, and will
-    /// do so again if the program goes on as it did. Returns the ticks of that epoch.
+    /// Notes that pages were armed again just now, which will cost `cost_ns` if the program goes on as it
+    /// did. Returns the ticks of that epoch.
     pub(super) fn armed(&mut self, now_ns: u64, cost_ns: u64) -> u32 {
         self.armed_ns = now_ns;
         self.due_ns = match self.max_overhead {
