@@ -32,6 +32,21 @@ pub enum Record {
         /// Permissions and name.
         text: String,
     },
+    /// An epoch has ended.
+    Epoch {
+        /// Its number.
+        number: u64,
+        /// Intervals that it lasted.
+        ticks: u64,
+        /// Pages with a write event in it.
+        written: u64,
+        /// Pages with a read event in it.
+        read: u64,
+        /// Pages with a kernel event in it.
+        kernel: u64,
+        /// Pages with any event in it.
+        touched: u64,
+    },
     /// So many records were overwritten before this reader came to them.
     Lost(u64),
     /// The process ended.
@@ -166,6 +181,14 @@ fn parse(line: &str) -> Record {
                 text(&value, "prot"),
                 value["name"].as_str().unwrap_or("")
             ),
+        },
+        Some("epoch") => Record::Epoch {
+            number: number(&value, "epoch"),
+            ticks: number(&value, "ticks"),
+            written: number(&value, "written"),
+            read: number(&value, "read"),
+            kernel: number(&value, "kernel"),
+            touched: number(&value, "touched"),
         },
         Some("lost") => Record::Lost(number(&value, "records")),
         Some("end") => Record::End {

@@ -24,6 +24,7 @@ const UNSAFE: &[&str] = &[
     "launcher/src/host/processor.rs",
     "launcher/src/host/questions.rs",
     "launcher/src/host/relay.rs",
+    "launcher/src/host/residency.rs",
     "launcher/src/host/signals.rs",
     "launcher/src/host/threads.rs",
     "launcher/src/kvm/caps.rs",

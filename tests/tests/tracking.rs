@@ -267,7 +267,8 @@ fn write_events(summary: &str) -> u64 {
     let line = summary
         .lines()
         .find_map(|line| line.trim().strip_prefix("events"));
-    let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    let number = line.and_then(|line| line.split_whitespace().next());
+    let number = number.and_then(|number| number.replace(',', "").parse().ok());
     number.unwrap_or_else(|| panic!("no count of write events in:\n{summary}"))
 }
 

@@ -70,7 +70,12 @@ fn exercise(mut consumer: Consumer) {
         }
     }
     let _ = (consumer.hottest(3), consumer.mappings(), consumer.status());
+    let mappings = consumer.mappings().unwrap_or_default();
+    for region in consumer.huge_pages() {
+        let _ = (region.mappings(&mappings), region.utilisation());
+    }
     let _ = consumer.epochs();
+    while consumer.next_epoch().is_some() {}
     let info = consumer.info();
     let _ = (info.command_line(), info.events());
     consumer.rewind();
@@ -166,6 +171,8 @@ fn counts_out_of_range_do_no_harm() {
     let fields = [
         field!(ring_head),
         field!(ring_backed),
+        field!(epochs_head),
+        field!(epochs_backed),
         field!(heat_used),
         field!(epoch),
         field!(end),

@@ -123,14 +123,16 @@ struct LsArgs {
     format: Format,
 }
 
-/// Print a segment's mappings and records, one a line
+/// Print a segment's mappings, records and finished epochs, one a line
 #[derive(clap::Args)]
 #[command(after_help = "\
-Without --follow, dump prints what is still in the ring and stops.
+Without --follow, dump prints what is still in the ring and stops. An epoch is printed when it has
+ended, behind its records.
 
 Examples:
   vmmload dump                    of the only live process
   vmmload dump 4711 --follow      until process 4711 ends
+  vmmload dump --regions          what huge pages would hold
   vmmload dump 4711 --format json | jq 'select(.type == \"page\") | .addr'")]
 struct DumpArgs {
     /// The process; may be left out when there is only one
@@ -140,6 +142,11 @@ struct DumpArgs {
     /// Go on until the process ends
     #[arg(short, long)]
     follow: bool,
+
+    /// Instead of records, one line for each touched 2 MiB of the address space: how many of its 512
+    /// pages were touched
+    #[arg(long, conflicts_with = "follow")]
+    regions: bool,
 
     /// How to print
     #[arg(long, value_enum, default_value = "text")]
@@ -172,10 +179,12 @@ pub(super) fn parse(args: &[OsString]) -> Result<Command, clap::Error> {
         Typed::Dump(DumpArgs {
             pid,
             follow,
+            regions,
             format,
         }) => Command::Dump(DumpConfig {
             pid,
             follow,
+            regions,
             format,
         }),
     })
@@ -398,6 +407,7 @@ mod tests {
             (&["run", "--unknown", "ls"], "--help"),
             (&["run"], "--help"),
             (&["dump", "abc"], "--help"),
+            (&["dump", "--regions", "--follow"], "--help"),
             (&[], "Usage"),
         ] {
             let message = refusal(words);

@@ -7,6 +7,7 @@ mod args;
 mod doctor;
 mod dump;
 mod ls;
+mod numbers;
 mod summary;
 #[cfg(test)]
 mod testing;
@@ -14,7 +15,7 @@ mod testing;
 pub(crate) use doctor::DoctorConfig;
 pub(crate) use dump::DumpConfig;
 pub(crate) use ls::LsConfig;
-pub(crate) use summary::write_summary;
+pub(crate) use summary::{Facts, write_summary};
 
 use std::ffi::OsString;
 use std::io::{self, Write};

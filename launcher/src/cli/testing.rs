@@ -11,11 +11,17 @@ pub(super) struct Process {
 
 impl Process {
     pub(super) fn start(command: &[u8]) -> Self {
+        Self::start_with(command, |_| {})
+    }
+
+    /// With a segment that `change` makes another than usual.
+    pub(super) fn start_with(command: &[u8], change: impl FnOnce(&mut SegmentConfig)) -> Self {
         let child = Command::new("sleep").arg("1000").spawn().unwrap();
-        let config = SegmentConfig {
+        let mut config = SegmentConfig {
             command: command.to_vec(),
             ..SegmentConfig::new(child.id())
         };
+        change(&mut config);
         let writer = SegmentWriter::create(&config).unwrap();
         Self { child, writer }
     }

@@ -13,5 +13,6 @@ pub(crate) mod processes;
 pub(crate) mod processor;
 pub(crate) mod questions;
 pub(crate) mod relay;
+pub(crate) mod residency;
 pub(crate) mod signals;
 pub(crate) mod threads;

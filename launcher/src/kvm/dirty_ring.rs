@@ -90,10 +90,15 @@ impl DirtyRing {
         Some(page)
     }
 
-    /// How many entries, `most` at most, wait to be popped.
-    pub(crate) fn waiting(&self, most: u32) -> u32 {
-        (0..most)
-            .take_while(|&i| self.is_dirty(self.next.wrapping_add(i)))
+    /// Whether an entry waits to be popped.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.is_dirty(self.next)
+    }
+
+    /// How many entries wait from `position` on, which is not behind the newest.
+    pub(crate) fn waiting_from(&self, position: u32) -> u32 {
+        (0..self.entries)
+            .take_while(|&i| self.is_dirty(position.wrapping_add(i)))
             .count() as u32
     }
 

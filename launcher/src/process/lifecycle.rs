@@ -99,13 +99,17 @@ fn finish(process: &Process, end: End) {
         return;
     }
     // Whoever comes second waits here until the first has ended the process.
-    process.tracker.finish(process, end, |consumer, _rows| {
+    process.tracker.finish(process, end, |consumer, rows| {
         let Some(mut out) = process.summary.as_ref() else {
             return;
         };
-        let elapsed = clock::since(process.started_ns);
-        let unknown = kernel_writes::unknown_calls(process);
-        if let Err(e) = cli::write_summary(consumer, elapsed, &unknown, &mut out) {
+        let facts = cli::Facts {
+            elapsed: clock::since(process.started_ns),
+            unknown_calls: kernel_writes::unknown_calls(process),
+            resident: cli::Facts::residency(consumer),
+            rows,
+        };
+        if let Err(e) = cli::write_summary(consumer, &facts, &mut out) {
             messages::say(&format!(
                 "the summary cannot be written: {e}. Check where it goes"
             ));

@@ -133,6 +133,13 @@ impl Harvest {
         }
     }
 
+    /// Notes what is there in the midst of an epoch.
+    pub(super) fn note(&mut self) {
+        for log in &mut self.logs {
+            log.note();
+        }
+    }
+
     /// One look at everything; whether there was anything.
     pub(super) fn tick(&mut self, process: &Process, table: &Mappings) -> bool {
         if self.ended {
@@ -168,6 +175,8 @@ impl Harvest {
 
     /// Publishes everything up to now, into the present epoch, and what became of it.
     fn end_epoch(&mut self, process: &Process, table: &Mappings, take: Take) {
+        // What is touched from here on may be seen in this epoch, or in the next.
+        let end_ns = clock::monotonic_ns();
         let mut target = Target {
             machine: process.machine,
             table,
@@ -176,13 +185,12 @@ impl Harvest {
         let logs = self.logs.iter_mut();
         self.stored += self.settler.drain(&mut target, logs, take, self.reads);
         self.kernel.settle(&mut self.book, table);
-        let now_ns = clock::monotonic_ns();
         let stored = std::mem::take(&mut self.stored);
         let cost_ns = self.pace.cost_ns(stored, self.book.touched());
-        let ticks = self.pace.armed(now_ns, cost_ns);
+        let ticks = self.pace.armed(clock::monotonic_ns(), cost_ns);
         self.publish_mappings(table);
         self.publish_counters(process);
-        self.book.end_epoch(now_ns, cost_ns, ticks);
+        self.book.end_epoch(end_ns, cost_ns, ticks);
     }
 
     /// Publishes the last epoch and the end. False if that was done before.

@@ -135,9 +135,18 @@ impl Tracker {
             host::catch_own_faults_only();
             let mut clock = Ticks::new(process.config.interval);
             let mut overdue = Overdue::default();
+            let tracker = &process.tracker;
             let mut found = true;
-            while !process.tracker.stop.wait_until(clock.next(found)) {
-                found = process.tracker.tick(process);
+            loop {
+                let (middle, end) = clock.next(found);
+                if tracker.stop.wait_until(middle) {
+                    break;
+                }
+                tracker.lock().note();
+                if tracker.stop.wait_until(end) {
+                    break;
+                }
+                found = tracker.tick(process);
                 overdue.check(process);
             }
         }));

@@ -27,8 +27,9 @@ impl Ticks {
         }
     }
 
-    /// The next one. `found`: whether there was anything at the last.
-    pub(super) fn next(&mut self, found: bool) -> u64 {
+    /// The middle of the way to the next one, and the next one. `found`: whether there was anything at the
+    /// last.
+    pub(super) fn next(&mut self, found: bool) -> (u64, u64) {
         let now = clock::monotonic_ns();
         let interval_ns = match self.interval_ns {
             0 => self.next_pause(found),
@@ -38,7 +39,7 @@ impl Ticks {
         self.next_ns = self
             .next_ns
             .saturating_add((missed + 1).saturating_mul(interval_ns));
-        self.next_ns
+        (self.next_ns - interval_ns / 2, self.next_ns)
     }
 
     fn next_pause(&mut self, found: bool) -> u64 {

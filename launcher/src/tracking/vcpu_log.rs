@@ -4,7 +4,7 @@
 //! happens. If the page were re-armed in between, the same store would fault and be logged again. So
 //! while a vCPU may be in the middle of an instruction, its newest entries are held back until
 //! newer ones follow, its instruction has ended in a system call, or the vCPU has entered and left the
-//! guest several times since. Time is no evidence: a machine that is itself a VM may not have run for
+//! guest several times since they were first seen: which is why somebody looks before the epoch ends. Time is no evidence: a machine that is itself a VM may not have run for
 //! all of it.
 
 use std::sync::Arc;
@@ -28,9 +28,9 @@ pub(super) struct VcpuLog {
     /// Its counters.
     pub stats: Arc<VcpuStats>,
     ring: Option<DirtyRing>,
-    /// Entries up to here were held back when the vCPU had left the guest `held_exits` times.
-    held_until: u32,
-    held_exits: u64,
+    /// Entries up to here were there when the vCPU had left the guest `noted_exits` times.
+    noted_until: u32,
+    noted_exits: u64,
     /// Exits of the vCPU when [`VcpuLog::is_idle`] last looked.
     exits: u64,
 }
@@ -51,8 +51,8 @@ impl VcpuLog {
             id,
             stats,
             ring,
-            held_until: 0,
-            held_exits: 0,
+            noted_until: 0,
+            noted_exits: 0,
             exits: 0,
         }
     }
@@ -66,7 +66,17 @@ impl VcpuLog {
 
     /// Whether there are entries.
     pub(super) fn has_entries(&self) -> bool {
-        self.ring.as_ref().is_some_and(|ring| ring.waiting(1) > 0)
+        self.ring.as_ref().is_some_and(DirtyRing::is_waiting)
+    }
+
+    /// Looks which entries there are, so that the newest can be taken later, once the vCPU has gone on.
+    pub(super) fn note(&mut self) {
+        let Some(ring) = &self.ring else { return };
+        let new = ring.waiting_from(self.noted_until);
+        if new > 0 {
+            self.noted_until = self.noted_until.wrapping_add(new);
+            self.noted_exits = ring.exits();
+        }
     }
 
     /// Calls `f` with every page that may be taken, in order.
@@ -77,22 +87,21 @@ impl VcpuLog {
             while let Some(page) = ring.pop(0) {
                 f(page);
             }
-            self.held_until = ring.position();
+            self.noted_until = ring.position();
             return;
-        }
-        let held = self.held_until.wrapping_sub(ring.position());
-        if (1..=HELD_BACK).contains(&held) && ring.exits() >= self.held_exits + PROGRESS_EXITS {
-            for page in (0..held).map_while(|_| ring.pop(0)) {
-                f(page);
-            }
         }
         while let Some(page) = ring.pop(HELD_BACK) {
             f(page);
         }
-        let until = ring.position().wrapping_add(ring.waiting(HELD_BACK));
-        if until != self.held_until {
-            self.held_until = until;
-            self.held_exits = ring.exits();
+        let noted = self.noted_until.wrapping_sub(ring.position());
+        if (1..=HELD_BACK).contains(&noted) && ring.exits() >= self.noted_exits + PROGRESS_EXITS {
+            for page in (0..noted).map_while(|_| ring.pop(0)) {
+                f(page);
+            }
+        } else if noted > HELD_BACK {
+            // None of those that are left was there yet.
+            self.noted_until = ring.position();
         }
+        self.note();
     }
 }

@@ -1,0 +1,278 @@
+//! A dump of a segment that the test writes.
+
+use super::*;
+use crate::cli::testing::Process;
+use vmmload_consumer::{
+    End, HugePage, Kind, MappingClass, MappingEntry, Method, PROT_READ, PROT_WRITE, Sighting,
+};
+
+const HEAP: u64 = 0x5555_0000_0000;
+
+fn busy_process() -> Process {
+    let mut process = Process::start(b"prog\0");
+    let entry = MappingEntry {
+        start: HEAP,
+        end: HEAP + 0x21000,
+        offset: 0,
+        prot: PROT_READ | PROT_WRITE,
+        name: "[heap]",
+        id: 4,
+        class: MappingClass::Heap,
+        born: 1,
+        ..MappingEntry::default()
+    };
+    process.writer.publish_mappings([entry].into_iter());
+    process.writer.begin_epoch(7, 123);
+    let index = process.writer.region(HEAP, Kind::Write);
+    process.writer.record(
+        index,
+        Sighting {
+            mapping: 4,
+            ..Sighting::new(HEAP + 0x2010, Kind::Write, Method::DirtyRing)
+        },
+    );
+    process
+}
+
+fn dump(process: &Process, follow: bool, format: Format) -> String {
+    let mut output = Vec::new();
+    let config = DumpConfig {
+        pid: Some(process.pid()),
+        follow,
+        regions: false,
+        format,
+    };
+    run(&config, &mut output).unwrap();
+    String::from_utf8(output).unwrap()
+}
+
+#[test]
+fn json_lines_are_as_documented() {
+    let mut process = busy_process();
+    process.writer.finish(End::Exited(3));
+    let pid = process.pid();
+    let expected = format!(
+        concat!(
+            r#"{{"type":"map","pid":{pid},"start":"0x555500000000","end":"0x555500021000","#,
+            r#""prot":"rw-p","offset":0,"name":"[heap]","id":4,"class":"heap","thread":0,"#,
+            r#""born":1,"retired":0}}"#,
+            "\n",
+            r#"{{"type":"page","pid":{pid},"epoch":7,"time_ns":123,"addr":"0x555500002000","#,
+            r#""kind":"write","count":1,"method":"dirty-ring","bytes":0,"mapping":4}}"#,
+            "\n",
+        ),
+        pid = pid
+    );
+    assert_eq!(dump(&process, false, Format::Json), expected);
+    let end = format!("{{\"type\":\"end\",\"pid\":{pid},\"status\":3}}\n");
+    assert_eq!(dump(&process, true, Format::Json), expected + &end);
+}
+
+#[test]
+fn text_names_the_mapping_and_the_signal() {
+    let mut process = busy_process();
+    process.writer.finish(End::Signaled(9));
+    let text = dump(&process, true, Format::Text);
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].ends_with("prog (epochs of 100ms)"), "{text}");
+    assert_eq!(
+        lines[1],
+        "map   0x555500000000-0x555500021000  rw-p         132 KiB  [heap]"
+    );
+    assert!(
+        lines[2].starts_with("page  0x555500002000  write        1 events"),
+        "{text}"
+    );
+    assert!(lines[2].ends_with("dirty-ring    [heap]"), "{text}");
+    assert_eq!(lines[3], "end   killed by signal 9");
+}
+
+#[test]
+fn loss_is_a_line_of_its_own() {
+    let mut process = busy_process();
+    let consumer = Consumer::attach(process.pid()).unwrap();
+    for _ in 0..65_536 {
+        process
+            .writer
+            .record(None, Sighting::new(HEAP, Kind::Write, Method::DirtyRing));
+    }
+    let mut output = Vec::new();
+    Dump::new(consumer, Format::Json, &mut output)
+        .once()
+        .unwrap();
+    let text = String::from_utf8(output).unwrap();
+    let lost = text.lines().nth(1).unwrap();
+    let pid = process.pid();
+    assert_eq!(
+        lost,
+        format!("{{\"type\":\"lost\",\"pid\":{pid},\"records\":32769}}")
+    );
+    assert_eq!(text.lines().count(), 2 + 32_768);
+}
+
+#[test]
+fn every_json_line_parses_whatever_the_mapping_is_called() {
+    let mut process = busy_process();
+    let entry = |name| MappingEntry {
+        start: 0,
+        end: 4096,
+        offset: 0,
+        prot: 0,
+        name,
+        ..MappingEntry::default()
+    };
+    process
+        .writer
+        .publish_mappings([entry("/tmp/a \"b\"\n\\c")].into_iter());
+    for line in dump(&process, false, Format::Json).lines() {
+        serde_json::from_str::<serde_json::Value>(line).unwrap();
+    }
+}
+
+#[test]
+fn a_process_without_a_segment_is_an_error_that_names_the_remedy() {
+    let config = DumpConfig {
+        pid: Some(1),
+        follow: false,
+        regions: false,
+        format: Format::Text,
+    };
+    let error = run(&config, &mut Vec::new()).unwrap_err();
+    assert!(error.to_string().contains("vmmload run"), "{error}");
+}
+
+#[test]
+fn an_epoch_comes_behind_its_records_and_before_those_of_the_next() {
+    let mut process = busy_process();
+    let record = |process: &mut Process, number: u32| {
+        process.writer.begin_epoch(number, u64::from(number) * 1000);
+        let seen = Sighting::new(HEAP, Kind::Read, Method::AccessedBit);
+        process.writer.record(None, seen);
+    };
+    for number in 7..=9 {
+        if number > 7 {
+            record(&mut process, number);
+        }
+        process.writer.end_epoch(Epoch {
+            number,
+            start_ns: u64::from(number) * 1000,
+            end_ns: u64::from(number) * 1000 + 900,
+            cost_ns: 12,
+            ticks: 2,
+            written: 3,
+            read: 4,
+            kernel: 5,
+            touched: 6,
+            left_alone: 1,
+        });
+    }
+    record(&mut process, 10);
+    process.writer.finish(End::Exited(0));
+    for follow in [false, true] {
+        let text = dump(&process, follow, Format::Json);
+        let order: Vec<String> = text
+            .lines()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+            .filter(|line| line["epoch"].is_u64())
+            .map(|line| format!("{} {}", line["type"].as_str().unwrap(), line["epoch"]))
+            .collect();
+        let expected = [
+            "page 7", "epoch 7", "page 8", "epoch 8", "page 9", "epoch 9", "page 10",
+        ];
+        assert_eq!(order, expected, "{text}");
+    }
+    let pid = process.pid();
+    let line = format!(
+        concat!(
+            r#"{{"type":"epoch","pid":{},"epoch":8,"start_ns":8000,"end_ns":8900,"ticks":2,"#,
+            r#""cost_ns":12,"written":3,"read":4,"kernel":5,"touched":6,"left_alone":1}}"#
+        ),
+        pid
+    );
+    let text = dump(&process, false, Format::Json);
+    assert!(text.lines().any(|found| found == line), "{text}");
+    let text = dump(&process, false, Format::Text);
+    let line = text.lines().find(|line| line.starts_with("epoch      8"));
+    assert!(
+        line.unwrap().ends_with(
+            "for    900 ns       6 pages touched: 3 written, 4 read, 5 by the kernel  \
+             cost 12 ns  over 2 intervals  1 not watched for stores"
+        ),
+        "{text}"
+    );
+}
+
+#[test]
+fn each_epoch_is_printed_once_while_following() {
+    let mut process = busy_process();
+    let consumer = Consumer::attach(process.pid()).unwrap();
+    let mut output = Vec::new();
+    let mut dump = Dump::new(consumer, Format::Json, &mut output);
+    for number in 7..=9 {
+        process.writer.end_epoch(Epoch {
+            number,
+            ..Epoch::default()
+        });
+        process.writer.begin_epoch(number + 1, 0);
+        dump.drain().unwrap();
+        dump.drain().unwrap();
+    }
+    let text = String::from_utf8(output).unwrap();
+    for number in 7..=9 {
+        let part = format!(r#""epoch":{number},"start_ns""#);
+        assert_eq!(text.matches(&part).count(), 1, "{text}");
+    }
+}
+
+fn regions(process: &Process, format: Format) -> String {
+    let mut output = Vec::new();
+    let config = DumpConfig {
+        pid: Some(process.pid()),
+        follow: false,
+        regions: true,
+        format,
+    };
+    run(&config, &mut output).unwrap();
+    String::from_utf8(output).unwrap()
+}
+
+#[test]
+fn regions_show_how_much_of_them_was_touched() {
+    let mut process = busy_process();
+    for page in 0..512 {
+        let addr = HEAP + HugePage::BYTES * 2 + page * 4096;
+        let index = process.writer.region(addr, Kind::Read);
+        let seen = Sighting::new(addr, Kind::Read, Method::AccessedBit);
+        process.writer.record(index, seen);
+    }
+    let text = regions(&process, Format::Text);
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(
+        lines[0].ends_with("prog (2 regions of 2 MiB touched since the start)"),
+        "{text}"
+    );
+    assert_eq!(
+        lines[1..],
+        [
+            "region  0x555500000000    1 of 512  [#               ]    1 written    0 read    0 by \
+             the kernel  [heap]",
+            "region  0x555500400000  512 of 512  [################]    0 written  512 read    0 by \
+             the kernel  (not mapped any more)",
+        ]
+    );
+    let pid = process.pid();
+    let first = format!(
+        concat!(
+            r#"{{"type":"region","pid":{pid},"addr":"0x555500000000","pages":512,"touched":1,"#,
+            r#""written":1,"read":0,"kernel":0,"name":"[heap]","mapping":4,"mappings":1}}"#
+        ),
+        pid = pid
+    );
+    let text = regions(&process, Format::Json);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], first);
+    assert!(
+        lines[1].contains(r#""name":null,"mapping":0,"mappings":0"#),
+        "{text}"
+    );
+}

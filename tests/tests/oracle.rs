@@ -1,0 +1,84 @@
+//! The counts against an instrument of another kind: exactly the pages that the program stored to.
+
+use vmmload_tests::oracle::{Scope, assert_same, inside, lackey};
+use vmmload_tests::{Guest, Link, Program, machine};
+
+/// How often pages are harvested and armed again makes no difference to which pages are written.
+const OPTIONS: &[&[&str]] = &[
+    &[],
+    &["--interval", "2ms", "--buffer", "1024"],
+    &["--interval", "100s"],
+];
+
+/// A pattern of the guest without a C library: every page of the process counts.
+fn pattern(name: &str) -> Program {
+    let guest = Guest::new("oracle/patterns").linked(Link::Bare);
+    guest.program().arg(name)
+}
+
+/// A pattern of the guest with a C library: its regions count. The library binds its functions beforehand:
+/// what a late binding saves on the stack depends on the processor.
+fn hosted(name: &str) -> Program {
+    let guest = Guest::new("oracle/hosted");
+    guest.program().arg(name).env("LD_BIND_NOW", "1")
+}
+
+/// The pages written inside must be those that the oracle saw stores to: none missed, none invented.
+#[track_caller]
+fn compare(program: &Program, scope: Scope) {
+    let traced = lackey::trace(program);
+    if !machine::can_run_inside() {
+        return;
+    }
+    let expected = scope.of(&traced.written);
+    for options in OPTIONS {
+        let observed = inside::observe(program, options);
+        let what = format!("written by {} with {options:?}", program.shown());
+        assert_same(&what, &scope.of(&observed.written), &expected);
+        assert!(observed.read.is_empty(), "reads are not tracked");
+    }
+}
+
+macro_rules! patterns {
+    ($($name:ident: $guest:ident($pattern:literal), $scope:ident;)+) => {
+        $(
+            #[test]
+            fn $name() {
+                compare(&$guest($pattern), Scope::$scope);
+            }
+        )+
+    };
+}
+
+patterns! {
+    pages_written_in_sequence: pattern("sequential"), Process;
+    pages_written_with_a_stride: pattern("strided"), Process;
+    pages_written_at_random: pattern("random"), Process;
+    one_page_written_again_and_again: pattern("hammer"), Process;
+    pages_of_a_heap_that_grows_and_shrinks: pattern("heap"), Process;
+    pages_of_a_buffer_mapped_anew_at_its_address: pattern("remapped"), Process;
+    pages_two_mebibytes_apart: pattern("sparse"), Process;
+    pages_only_read_are_not_written: pattern("reads-only"), Process;
+    pages_read_before_they_are_written: pattern("read-then-write"), Process;
+    stores_that_change_nothing: pattern("same-value"), Process;
+    stores_across_page_boundaries: pattern("unaligned"), Process;
+    string_instructions_over_pages: pattern("strings"), Process;
+    vector_stores: pattern("vectors"), Process;
+    atomic_instructions: pattern("atomics"), Process;
+    pages_of_a_deep_stack: pattern("stack"), Process;
+    pages_of_globals: pattern("globals"), Process;
+    pages_of_a_private_file_mapping: pattern("private-file"), Process;
+    pages_of_a_shared_file_mapping: pattern("shared-file"), Process;
+    pages_of_shared_memory: pattern("shared-memory"), Process;
+    pages_that_the_kernel_fills_are_not_written: pattern("kernel"), Process;
+    pages_whose_protection_changes: pattern("protections"), Process;
+    pages_that_are_discarded_and_written_again: pattern("discarded"), Process;
+    pages_of_a_buffer_that_moves: pattern("moved"), Process;
+    pages_of_the_arguments: pattern("arguments"), Process;
+    pages_handed_from_thread_to_thread: hosted("threads"), Regions;
+    pages_of_the_stacks_of_threads: hosted("thread-stacks"), Regions;
+    pages_of_allocated_and_freed_blocks: hosted("allocations"), Regions;
+    pages_written_by_library_functions: hosted("library"), Regions;
+    pages_of_a_sorted_array: hosted("sorting"), Regions;
+    pages_of_buffered_files: hosted("files"), Regions;
+}
