@@ -205,6 +205,25 @@ impl Machine {
         }
     }
 
+    /// Stops logging stores to the page at `va`; false where that cannot be done.
+    pub(crate) fn leave_alone(&self, va: u64) -> bool {
+        let Some(logged) = self.chunks.lookup(va) else {
+            return false;
+        };
+        let unlogged = self.chunks.ensure_unlogged(&self.vm, va);
+        unlogged.is_ok_and(|unlogged| self.tables.readdress(va, logged, unlogged))
+    }
+
+    /// Logs stores to the page at `va` again, from when translations that are in use are dropped.
+    pub(crate) fn watch_again(&self, va: u64) {
+        if let (Some(logged), Ok(unlogged)) = (
+            self.chunks.lookup(va),
+            self.chunks.ensure_unlogged(&self.vm, va),
+        ) {
+            self.tables.readdress(va, unlogged, logged);
+        }
+    }
+
     /// What the guest's processor has.
     ///
     /// # Panics

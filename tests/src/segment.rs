@@ -13,6 +13,9 @@ use crate::watched::PAGE;
 /// before.
 const EPOCHS_TO_SETTLE: u32 = 3;
 
+/// Pages that one instruction of these guests can load from.
+const PAGES_UNDER_WAY: usize = 2;
+
 /// The segment of one process. Good beyond the end of the process.
 #[derive(Debug)]
 pub struct Segment(Consumer);
@@ -64,6 +67,35 @@ impl Segment {
             }
         }
         events
+    }
+
+    /// Like [`Segment::counts`], of loads that are at least two epochs apart: events of two successive epochs are
+    /// one load, which was under way when the first of them ended. That can be so for no more pages than one
+    /// instruction of the one thread touches.
+    ///
+    /// # Panics
+    /// When more pages have events in two successive epochs.
+    #[must_use]
+    #[track_caller]
+    pub fn loads(&mut self, range: &Range<u64>) -> BTreeMap<u64, u64> {
+        let mut epochs: BTreeMap<u64, Vec<u32>> = BTreeMap::new();
+        for event in self.events(Kind::Read, range) {
+            let page = (event.addr - range.start) / PAGE;
+            epochs.entry(page).or_default().push(event.epoch);
+        }
+        let mut twice: BTreeMap<u32, Vec<u64>> = BTreeMap::new();
+        let mut loads = BTreeMap::new();
+        for (page, epochs) in epochs {
+            let again = epochs.windows(2).filter(|pair| pair[1] == pair[0] + 1);
+            let again: Vec<u32> = again.map(|pair| pair[1]).collect();
+            loads.insert(page, (epochs.len() - again.len()) as u64);
+            for epoch in again {
+                twice.entry(epoch).or_default().push(page);
+            }
+        }
+        let most = |pages: &Vec<u64>| pages.len() <= PAGES_UNDER_WAY;
+        assert!(twice.values().all(most), "loads counted twice: {twice:?}");
+        loads
     }
 
     /// Waits until all that the guest, which waits, has done is counted and armed again.

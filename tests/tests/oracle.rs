@@ -1,13 +1,21 @@
-//! The counts against an instrument of another kind: exactly the pages that the program stored to.
+//! The counts against an instrument of another kind: exactly the pages that the program stored to,
+//! and exactly those that it only read.
 
-use vmmload_tests::oracle::{Scope, assert_same, inside, lackey};
+use std::collections::BTreeSet;
+
+use vmmload_tests::oracle::{Place, Scope, assert_same, inside, lackey, shown};
 use vmmload_tests::{Guest, Link, Program, machine};
 
 /// How often pages are harvested and armed again makes no difference to which pages are written.
-const OPTIONS: &[&[&str]] = &[
+const WRITES: &[&[&str]] = &[
     &[],
     &["--interval", "2ms", "--buffer", "1024"],
     &["--interval", "100s"],
+];
+/// Nor to which pages are read and never written.
+const READS: &[&[&str]] = &[
+    &["--track", "readwrite", "--interval", "5ms"],
+    &["--track", "readwrite", "--interval", "100s"],
 ];
 
 /// A pattern of the guest without a C library: every page of the process counts.
@@ -30,13 +38,37 @@ fn compare(program: &Program, scope: Scope) {
     if !machine::can_run_inside() {
         return;
     }
-    let expected = scope.of(&traced.written);
-    for options in OPTIONS {
+    let written = scope.of(&traced.written);
+    for options in WRITES.iter().chain(READS) {
         let observed = inside::observe(program, options);
-        let what = format!("written by {} with {options:?}", program.shown());
-        assert_same(&what, &scope.of(&observed.written), &expected);
-        assert!(observed.read.is_empty(), "reads are not tracked");
+        let what = |how: &str| format!("{how} by {} with {options:?}", program.shown());
+        assert_same(&what("written"), &scope.of(&observed.written), &written);
+        let read = scope.of(&observed.read);
+        if WRITES.contains(options) {
+            assert!(read.is_empty(), "reads are not tracked: {}", shown(&read));
+        } else {
+            assert_read(&what("read"), &read, &scope.of(&traced.read), &written);
+        }
     }
+}
+
+/// A page that was only read has a read event. One that was written as well may have one, if it was read in
+/// an epoch of its own. One that the program has not read has none. Where the arguments lie above the stack
+/// depends on the environment.
+#[track_caller]
+fn assert_read(
+    what: &str,
+    found: &BTreeSet<Place>,
+    read: &BTreeSet<Place>,
+    written: &BTreeSet<Place>,
+) {
+    let of_both: BTreeSet<Place> = read.intersection(written).cloned().collect();
+    let without = |places: &BTreeSet<Place>, others: &BTreeSet<Place>| {
+        let mut rest: BTreeSet<Place> = places.difference(others).cloned().collect();
+        rest.retain(|place| !matches!(place, Place::Region(name, _) if name == "above"));
+        rest
+    };
+    assert_same(what, &without(found, &of_both), &without(read, written));
 }
 
 macro_rules! patterns {
@@ -75,6 +107,7 @@ patterns! {
     pages_that_are_discarded_and_written_again: pattern("discarded"), Process;
     pages_of_a_buffer_that_moves: pattern("moved"), Process;
     pages_of_the_arguments: pattern("arguments"), Process;
+    pages_of_holes_in_the_address_space: pattern("holes"), Process;
     pages_handed_from_thread_to_thread: hosted("threads"), Regions;
     pages_of_the_stacks_of_threads: hosted("thread-stacks"), Regions;
     pages_of_allocated_and_freed_blocks: hosted("allocations"), Regions;

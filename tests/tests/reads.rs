@@ -3,14 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use vmmload_consumer::{Epoch, Kind, monotonic_ns};
+use vmmload_consumer::{Epoch, Kind};
 use vmmload_tests::oracle::inside::Inside;
+use vmmload_tests::watched::PAGE;
 use vmmload_tests::{Guest, machine};
 
-/// Finished epochs that a guest is left to run for.
-const EPOCHS: u32 = 14;
-/// Of those, at least so many must have been the guest's own: it runs, and the machine may be busy.
-const AT_LEAST: usize = 6;
+/// Finished epochs that a guest is left to run for; where the machine was too busy, more the next time.
+const EPOCHS: [u32; 3] = [12, 30, 60];
+/// Of those, at least so many must have been the guest's own.
+const AT_LEAST: usize = 5;
+/// An epoch was the guest's own if so long a time went by in it between the ends of two rounds. A harvest looks
+/// at pages one after the other, some time before the moment that it tells as the end of the epoch: no
+/// shorter time proves that a round was over before the look and had begun after the last.
+const OWN_TIME: u64 = 15_000_000;
 
 /// A guest that has touched the same pages all the time.
 struct Loop {
@@ -20,13 +25,13 @@ struct Loop {
 }
 
 impl Loop {
-    fn run(pages: u64, written: u64) -> Self {
+    fn run(pages: u64, written: u64, epochs: u32) -> Self {
         let program = Guest::new("oracle/loop").program();
         let program = program.args([pages.to_string(), written.to_string()]);
-        let options = ["--track", "readwrite", "--interval", "20ms"];
+        let options = ["--track", "readwrite", "--interval", "100ms"];
         let mut inside = Inside::start(&program, &options);
         inside.guest.send("g");
-        wait_for_epochs(&inside);
+        wait_for_epochs(&inside, epochs);
         inside.guest.signal(libc::SIGTERM);
         let mut rounds = Vec::new();
         while let Some(time) = inside.guest.line().strip_prefix("round ") {
@@ -41,7 +46,10 @@ impl Loop {
         let mut epochs = self.inside.segment.consumer().epochs();
         epochs.retain(|epoch| {
             let inside = |time: &&u64| (epoch.start_ns..epoch.end_ns).contains(*time);
-            self.rounds.iter().filter(inside).count() >= 2
+            let mut ends = self.rounds.iter().filter(inside);
+            let first = ends.next().copied().unwrap_or(0);
+            ends.next_back()
+                .is_some_and(|last| last - first >= OWN_TIME)
         });
         // The guest may have begun in the midst of the first, and ended in the midst of the last.
         let last = epochs.len().saturating_sub(1);
@@ -51,9 +59,13 @@ impl Loop {
     /// The pages with an event of this kind in each epoch.
     fn pages_by_epoch(&mut self, kind: Kind) -> BTreeMap<u32, BTreeSet<u64>> {
         let buffer = self.inside.region("buffer");
+        let mut events = self.inside.segment.events(kind, &buffer);
+        // What was at these addresses before, when the program was loaded, is another mapping.
+        let mapping = events.last().map(|event| event.mapping);
+        events.retain(|event| Some(event.mapping) == mapping);
         let mut pages: BTreeMap<u32, BTreeSet<u64>> = BTreeMap::new();
-        for event in self.inside.segment.events(kind, &buffer) {
-            let page = (event.addr - buffer.start) / 4096;
+        for event in events {
+            let page = (event.addr - buffer.start) / PAGE;
             let first = pages.entry(event.epoch).or_default().insert(page);
             assert!(first, "page {page} has two events in epoch {}", event.epoch);
         }
@@ -62,18 +74,12 @@ impl Loop {
 }
 
 #[track_caller]
-fn wait_for_epochs(inside: &Inside) {
+fn wait_for_epochs(inside: &Inside, epochs: u32) {
     let segment = inside.segment.consumer();
-    let goal = segment.info().epoch + EPOCHS;
-    let deadline = Instant::now() + machine::patience(Duration::from_secs(20));
-    let start = monotonic_ns();
+    let goal = segment.info().epoch + epochs;
+    let deadline = Instant::now() + machine::patience(Duration::from_secs(60));
     while segment.info().epoch < goal {
-        let now = monotonic_ns();
-        assert!(
-            Instant::now() < deadline,
-            "no {EPOCHS} epochs in {} ns",
-            now - start
-        );
+        assert!(Instant::now() < deadline, "{epochs} epochs take too long");
         std::thread::sleep(Duration::from_millis(2));
     }
 }
@@ -85,14 +91,11 @@ fn seen_in_every_epoch(pages: u64, written: u64) {
     if !machine::can_run_inside() {
         return;
     }
-    let mut run = Loop::run(pages, written);
+    let runs = EPOCHS.map(|epochs| move || Loop::run(pages, written, epochs));
+    let mut runs = runs.into_iter().map(|run| run());
+    let own = |run: &Loop| run.whole_epochs().len() >= AT_LEAST;
+    let mut run = runs.find(own).expect("a machine that lets the guest run");
     let epochs = run.whole_epochs();
-    assert!(
-        epochs.len() >= AT_LEAST,
-        "the guest ran in {} epochs only: {:?}",
-        epochs.len(),
-        run.inside.segment.consumer().epochs()
-    );
     for (kind, range) in [(Kind::Read, written..pages), (Kind::Write, 0..written)] {
         let by_epoch = run.pages_by_epoch(kind);
         let expected: BTreeSet<u64> = range.collect();

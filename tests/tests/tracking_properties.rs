@@ -54,3 +54,8 @@ fn random_programs_have_an_event_for_each_page_that_they_write() {
 fn random_programs_have_them_with_a_small_ring_too() {
     scripts_are_counted_right(&["--buffer", "1024"]);
 }
+
+#[test]
+fn random_programs_have_an_event_for_each_page_that_they_read() {
+    scripts_are_counted_right(&["--track", "readwrite"]);
+}

@@ -16,92 +16,124 @@ use vmmload_tests::{Guest, machine};
 const PAGES: u64 = 300;
 
 /// The guest with its buffers.
-struct Churn(Inside);
+struct Churn {
+    inside: Inside,
+    reads: bool,
+}
 
 impl Churn {
-    fn start() -> Self {
+    fn start(reads: bool) -> Self {
         let program = Guest::new("oracle/churn").program();
-        let mut inside = Inside::start(&program, &["--interval", "20ms"]);
-        inside.command("r");
-        Self(inside)
+        let track = if reads { "readwrite" } else { "write" };
+        let inside = Inside::start(&program, &["--interval", "20ms", "--track", track]);
+        Self { inside, reads }
     }
 
-    /// Fails unless the written pages have so many write events each, and no other page has any.
+    /// Carries out commands, and has what they did counted and armed again.
+    fn settled(&mut self, letters: &str) {
+        self.inside.command(letters);
+        self.inside.segment.settle();
+    }
+
+    /// Fails unless the guest's pages have so many events each as they were written and read in rounds.
     #[track_caller]
-    fn assert_written(&self, when: &str, rounds: u64) {
-        let check = |name: &str, expected| {
-            let counts = self.0.segment.counts(Kind::Write, &self.0.region(name));
-            assert_counts(&format!("{name} pages {when}"), &counts, &expected);
+    fn assert_counts(&mut self, when: &str, writes: u64, reads: u64) {
+        let Inside {
+            regions, segment, ..
+        } = &mut self.inside;
+        let mut check = |name: &str, kind: Kind, expected| {
+            let region = regions.addresses(name);
+            let counts = match kind {
+                Kind::Read => segment.loads(&region),
+                _ => segment.counts(kind, &region),
+            };
+            let what = format!("{} events of {name} pages {when}", kind.name());
+            assert_counts(&what, &counts, &expected);
         };
-        check("written", each(0..PAGES, rounds));
-        check("aligned", each((0..512).step_by(2), rounds));
+        check("written", Kind::Write, each(0..PAGES, writes));
+        check("aligned", Kind::Write, each((0..512).step_by(2), writes));
         for name in ["read", "never", "file"] {
-            check(name, each([], 0));
+            check(name, Kind::Write, each([], 0));
         }
+        let reads = if self.reads { reads } else { 0 };
+        for name in ["written", "read", "file"] {
+            check(
+                name,
+                Kind::Read,
+                each((0..PAGES).filter(|_| reads > 0), reads),
+            );
+        }
+        check(
+            "aligned",
+            Kind::Read,
+            each((0..512).filter(|_| reads > 0), reads),
+        );
+        check("never", Kind::Read, each([], 0));
     }
 
     fn path(&self, file: &str) -> String {
-        format!("/proc/{}/{file}", self.0.guest.pid())
+        format!("/proc/{}/{file}", self.inside.guest.pid())
     }
 }
 
-/// Between the rounds of writing, `disturb` is done.
+/// Between the rounds of writing and reading, `disturb` is done.
 #[track_caller]
 fn undisturbed_by(disturb: impl Fn(&mut Churn)) {
     if !machine::can_run_inside() {
         return;
     }
-    let mut churn = Churn::start();
-    churn.0.command("w");
-    churn.0.segment.settle();
-    churn.assert_written("written once", 1);
-    for rounds in 2..4 {
-        disturb(&mut churn);
-        churn.0.segment.settle();
-        churn.0.command("r");
-        churn.0.segment.settle();
-        churn.assert_written("after the disturbance", rounds - 1);
-        churn.0.command("w");
-        churn.0.segment.settle();
-        churn.assert_written("written again", rounds);
+    for reads in [false, true] {
+        let mut churn = Churn::start(reads);
+        churn.settled("r");
+        churn.settled("w");
+        churn.assert_counts("written and read once", 1, 1);
+        for round in 1..3 {
+            disturb(&mut churn);
+            churn.inside.segment.settle();
+            churn.assert_counts("after the disturbance", round, round);
+            churn.settled("r");
+            churn.assert_counts("read after the disturbance", round, round + 1);
+            churn.settled("w");
+            churn.assert_counts("written after the disturbance", round + 1, round + 1);
+        }
+        churn.inside.end("q");
+        churn.assert_counts("at the end", 3, 3);
     }
-    churn.0.end("q");
-    churn.assert_written("at the end", 3);
 }
 
 #[test]
 fn forks_are_no_accesses() {
-    undisturbed_by(|churn| churn.0.command("f"));
+    undisturbed_by(|churn| churn.inside.command("f"));
 }
 
 #[test]
 fn changes_of_protection_are_no_accesses() {
-    undisturbed_by(|churn| churn.0.command("p"));
+    undisturbed_by(|churn| churn.inside.command("p"));
 }
 
 #[test]
 fn advice_that_pages_are_cold_is_no_access() {
-    undisturbed_by(|churn| churn.0.command("c"));
+    undisturbed_by(|churn| churn.inside.command("c"));
 }
 
 #[test]
 fn paging_out_is_no_access() {
-    undisturbed_by(|churn| churn.0.command("o"));
+    undisturbed_by(|churn| churn.inside.command("o"));
 }
 
 #[test]
 fn pages_discarded_next_to_others_are_no_accesses_of_those() {
-    undisturbed_by(|churn| churn.0.command("d"));
+    undisturbed_by(|churn| churn.inside.command("d"));
 }
 
 #[test]
 fn pages_joined_to_a_huge_one_are_counted_one_by_one() {
-    undisturbed_by(|churn| churn.0.command("h"));
+    undisturbed_by(|churn| churn.inside.command("h"));
 }
 
 #[test]
 fn everything_at_once_is_no_access() {
-    undisturbed_by(|churn| churn.0.command("pfhdocf"));
+    undisturbed_by(|churn| churn.inside.command("pfhdocf"));
 }
 
 #[test]
@@ -115,7 +147,7 @@ fn reading_and_writing_a_process_from_outside_is_no_access_of_its_own() {
         let memory = memory.expect("an own process's memory can be opened");
         let mut bytes = vec![0; (PAGES * 4096) as usize];
         for name in ["read", "file", "written"] {
-            let start = churn.0.region(name).start;
+            let start = churn.inside.region(name).start;
             memory
                 .read_exact_at(&mut bytes, start)
                 .expect("memory can be read");
@@ -171,7 +203,7 @@ fn merging_of_equal_pages_is_no_access() {
     }
     let _merging = Merging::start();
     undisturbed_by(|churn| {
-        churn.0.command("s");
+        churn.inside.command("s");
         // The pages that were written have few different values, and those only read are all zeros.
         let merged = || {
             let text = std::fs::read_to_string(churn.path("ksm_merging_pages"));

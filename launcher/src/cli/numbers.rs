@@ -26,7 +26,8 @@ pub(super) fn size(bytes: u64) -> String {
         ("KiB", KIB),
     ];
     match UNITS.into_iter().find(|&(_, unit)| bytes >= unit) {
-        None => format!("{bytes} bytes"),
+        None if bytes == 0 => "0".into(),
+        None => counted(bytes, "byte"),
         Some((name, KIB)) => format!("{} {name}", bytes / KIB),
         Some((name, unit)) => format!("{:.1} {name}", bytes as f64 / unit as f64),
     }
@@ -90,8 +91,9 @@ mod tests {
     #[test]
     fn sizes_are_in_the_largest_unit_that_fits() {
         let expected = [
-            (0, "0 bytes"),
-            (1023, "1023 bytes"),
+            (0, "0"),
+            (1, "1 byte"),
+            (1023, "1,023 bytes"),
             (4096, "4 KiB"),
             (1 << 20, "1.0 MiB"),
             (11_890 << 12, "46.4 MiB"),

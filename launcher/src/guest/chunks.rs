@@ -26,6 +26,8 @@ pub(crate) struct Chunks {
     slot_of: Box<[AtomicU32]>,
     /// Slot number to chunk number + 1.
     chunk_of: Box<[AtomicU32]>,
+    /// Chunk number to the number of its second slot, whose stores are not logged; 0: none.
+    unlogged_of: Box<[AtomicU32]>,
     next_slot: Mutex<u32>,
     /// First guest-physical address that the processor cannot form.
     gpa_end: u64,
@@ -42,6 +44,7 @@ impl Chunks {
         Self {
             slot_of: zeroed(CHUNKS),
             chunk_of: zeroed(SLOTS),
+            unlogged_of: zeroed(CHUNKS),
             next_slot: Mutex::new(Arena::MAX_SLOTS),
             gpa_end: 1 << physical_bits.min(52),
         }
@@ -53,9 +56,12 @@ impl Chunks {
 
     /// The guest-physical address of `va`, if its chunk has a slot.
     pub(crate) fn lookup(&self, va: u64) -> Option<GuestAddress> {
+        Self::look(&self.slot_of, va)
+    }
+
+    fn look(slots: &[AtomicU32], va: u64) -> Option<GuestAddress> {
         // Pairs with the Release store in `add`: who sees the slot may use it.
-        match self
-            .slot_of
+        match slots
             .get((va >> CHUNK_SHIFT) as usize)?
             .load(Ordering::Acquire)
         {
@@ -71,13 +77,28 @@ impl Chunks {
     pub(crate) fn ensure(&self, vm: &Vm, va: u64) -> io::Result<GuestAddress> {
         match self.lookup(va) {
             Some(gpa) => Ok(gpa),
-            None => self.add(vm, va),
+            None => self.add(vm, va, true),
         }
     }
 
-    fn add(&self, vm: &Vm, va: u64) -> io::Result<GuestAddress> {
+    /// A second guest-physical address of `va`, where stores are not logged.
+    ///
+    /// # Errors
+    /// As [`Chunks::ensure`].
+    pub(crate) fn ensure_unlogged(&self, vm: &Vm, va: u64) -> io::Result<GuestAddress> {
+        match Self::look(&self.unlogged_of, va) {
+            Some(gpa) => Ok(gpa),
+            None => self.add(vm, va, false),
+        }
+    }
+
+    fn add(&self, vm: &Vm, va: u64, logged: bool) -> io::Result<GuestAddress> {
+        let slots = match logged {
+            true => &self.slot_of,
+            false => &self.unlogged_of,
+        };
         let mut next = self.next_slot.lock().unwrap_or_else(|e| e.into_inner());
-        if let Some(gpa) = self.lookup(va) {
+        if let Some(gpa) = Self::look(slots, va) {
             return Ok(gpa);
         }
         let slot = *next;
@@ -89,10 +110,10 @@ impl Chunks {
         }
         // SAFETY: the chunk may hold memory of ours besides the program's; only `Memory::fill`
         // makes page-table entries into it, from the table of the program's mappings.
-        unsafe { vm.add_slot(slot, GuestAddress(gpa), base, size, true)? };
+        unsafe { vm.add_slot(slot, GuestAddress(gpa), base, size, logged)? };
         let chunk = (va >> CHUNK_SHIFT) as u32;
         self.chunk_of[slot as usize].store(chunk + 1, Ordering::Release);
-        self.slot_of[chunk as usize].store(slot, Ordering::Release);
+        slots[chunk as usize].store(slot, Ordering::Release);
         *next += 1;
         Ok(GuestAddress(gpa + va % CHUNK))
     }

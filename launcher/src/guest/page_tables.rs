@@ -211,6 +211,24 @@ impl PageTables {
         }
     }
 
+    /// Gives the page at `va`, if it is present at `from`, another guest-physical address of the same host
+    /// memory. Translations that are in use stay so.
+    pub(crate) fn readdress(&self, va: u64, from: GuestAddress, to: GuestAddress) -> bool {
+        let Ok(table) = self.walk(va) else {
+            return false;
+        };
+        let entry = self.entry(table, va, 0);
+        let mut old = entry.load(Ordering::Relaxed);
+        while old & PRESENT != 0 && old & ADDRESS == from.raw_value() {
+            let new = (old & !ADDRESS) | to.raw_value();
+            match entry.compare_exchange_weak(old, new, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return true,
+                Err(now) => old = now,
+            }
+        }
+        false
+    }
+
     /// Takes the pages `[start, end)` away from the guest. Only what the host's MMU notifiers do
     /// afterwards makes it final: the caller makes the host call next.
     pub(crate) fn clear(&self, start: u64, end: u64) {

@@ -23,9 +23,10 @@ pub(super) struct Pages {
 
 impl Drop for Pages {
     fn drop(&mut self) {
-        // The host's memory goes next, and with it what KVM has of it.
+        // The host's memory goes next, and with it what KVM has of it. No bit may stay: the program's memory
+        // can come to lie at these addresses, and has not been touched then.
         let end = self.start() + self.map.len() as u64;
-        self.machine.tables.clear(self.start(), end);
+        self.machine.tables.retire(self.start(), end, |_, _| {});
     }
 }
 

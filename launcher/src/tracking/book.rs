@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use vmmload_consumer::{Epoch, HeatIndex, Kind, MappingEntry, Method, SegmentWriter, Sighting};
 
+use super::back_off::Streaks;
 use super::census::Census;
 use crate::guest::layout::PAGE;
 use crate::guest::page_tables::LEAF_SPAN;
@@ -22,6 +23,8 @@ pub(super) struct Book {
     pub writer: SegmentWriter,
     /// Events by mapping.
     pub census: Census,
+    /// Which pages are written in one epoch after the other.
+    pub streaks: Streaks,
     /// The present epoch; 0 before the first.
     pub epoch: u32,
     /// Indexed by the counter page of region and kind. Untouched until used.
@@ -39,6 +42,19 @@ struct Tally {
     pages: [u32; 3],
     /// Pages with any event.
     touched: u32,
+}
+
+/// How an epoch ended.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ended {
+    /// When.
+    pub at_ns: u64,
+    /// What tracking took of the program's time.
+    pub cost_ns: u64,
+    /// Over how many ticks it went.
+    pub ticks: u32,
+    /// Pages that were not watched for stores.
+    pub left_alone: u32,
 }
 
 /// The counter pages of the region that was used last.
@@ -63,6 +79,7 @@ impl Book {
         Self {
             writer,
             census: Census::new(heat_pages as usize),
+            streaks: Streaks::new(heat_pages as usize),
             epoch: 0,
             seen: vec![[0; 9]; heat_pages as usize],
             region: Region {
@@ -84,9 +101,8 @@ impl Book {
         self.writer.begin_epoch(self.epoch, now_ns);
     }
 
-    /// Publishes what became of the present epoch, which took `cost_ns` of the program's time and went on
-    /// over `ticks`.
-    pub(super) fn end_epoch(&mut self, now_ns: u64, cost_ns: u64, ticks: u32) {
+    /// Publishes what became of the present epoch.
+    pub(super) fn end_epoch(&mut self, end: Ended) {
         let Tally {
             start_ns,
             pages: [written, read, kernel],
@@ -95,14 +111,14 @@ impl Book {
         self.writer.end_epoch(Epoch {
             number: self.epoch,
             start_ns,
-            end_ns: now_ns,
-            cost_ns,
-            ticks,
+            end_ns: end.at_ns,
+            cost_ns: end.cost_ns,
+            ticks: end.ticks,
             written,
             read,
             kernel,
             touched,
-            left_alone: 0,
+            left_alone: end.left_alone,
         });
     }
 
@@ -117,6 +133,9 @@ impl Book {
         let heat = self.enter(va, kind);
         if heat.is_some_and(|heat| !self.mark(heat, va)) {
             return;
+        }
+        if let (Kind::Write, Some(heat)) = (kind, heat) {
+            self.streaks.note(heat, va, self.epoch);
         }
         self.tally.pages[kind as usize] += 1;
         let others = Kind::ALL.iter().filter(|&&other| other != kind);

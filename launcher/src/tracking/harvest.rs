@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 
 use vmmload_consumer::{Counter, End, Kind, SegmentWriter, Track};
 
-use super::book::Book;
+use super::back_off::BackOff;
+use super::book::{Book, Ended};
 use super::census::{Row, entry};
 use super::kernel_writes::KernelWrites;
 use super::pace::Pace;
@@ -23,6 +24,7 @@ pub(super) struct Harvest {
     book: Book,
     settler: Settler,
     kernel: KernelWrites,
+    back_off: BackOff,
     logs: Vec<VcpuLog>,
     pace: Pace,
     /// How reads are armed again, where they are watched.
@@ -54,6 +56,7 @@ impl Harvest {
             book: Book::new(writer, heat_pages),
             settler: Settler::new(),
             kernel: KernelWrites::default(),
+            back_off: BackOff::default(),
             logs: Vec::new(),
             pace: Pace::new(arming, config.max_overhead),
             reads: reads.map(|reads| reads.rearm),
@@ -162,6 +165,10 @@ impl Harvest {
             self.publish_mappings(table);
         }
         self.book.begin_epoch(clock::monotonic_ns());
+        // With an interval of zero the frequency of events is what the user wants to see.
+        let costs_too_much = !self.continuous && self.pace.must_stretch(process.config.interval);
+        let (machine, book) = (process.machine, &mut self.book);
+        self.back_off.adapt(machine, table, book, costs_too_much);
         table.set_epoch(self.book.epoch);
         found
     }
@@ -190,7 +197,12 @@ impl Harvest {
         let ticks = self.pace.armed(clock::monotonic_ns(), cost_ns);
         self.publish_mappings(table);
         self.publish_counters(process);
-        self.book.end_epoch(end_ns, cost_ns, ticks);
+        self.book.end_epoch(Ended {
+            at_ns: end_ns,
+            cost_ns,
+            ticks,
+            left_alone: self.back_off.len(),
+        });
     }
 
     /// Publishes the last epoch and the end. False if that was done before.
@@ -200,6 +212,8 @@ impl Harvest {
         }
         self.ended = true;
         self.take_kernel_writes();
+        let (machine, book) = (process.machine, &mut self.book);
+        self.back_off.finish(machine, table, book);
         self.end_epoch(process, table, Take::All);
         self.book.writer.finish(end);
         true

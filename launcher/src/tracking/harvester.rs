@@ -63,8 +63,9 @@ impl Tracker {
         };
         segment.command = command.to_vec();
         segment.directory = descriptors::segments();
-        // Where address space is limited, the table of counters must not take it all.
-        if stack::rlimit(libc::RLIMIT_AS) != u64::MAX {
+        // Where memory is limited, the tables of counters, and of who owns them, must not take it all.
+        let limits = [libc::RLIMIT_AS, libc::RLIMIT_DATA];
+        if limits.iter().any(|&limit| stack::rlimit(limit) != u64::MAX) {
             segment.heat_pages = SMALL_HEAT_PAGES;
         }
         let heat_pages = segment.heat_pages;

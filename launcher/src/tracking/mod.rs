@@ -1,5 +1,6 @@
 //! The data path, from the dirty rings to shared memory, in reading order.
 
+mod back_off;
 mod book;
 pub(crate) mod census;
 mod harvest;

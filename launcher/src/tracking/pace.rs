@@ -6,6 +6,8 @@
 //! pages will take make up no more than the share of it that the user allows. Nothing is lost: the rings
 //! keep the pages.
 
+use std::time::Duration;
+
 use crate::machine::Arming;
 
 /// When the present epoch may end.
@@ -13,6 +15,7 @@ pub(super) struct Pace {
     arming: Arming,
     /// Per cent of an epoch that faults may take.
     max_overhead: u64,
+    armed_ns: u64,
     due_ns: u64,
     /// Ticks of the present epoch.
     ticks: u32,
@@ -25,6 +28,7 @@ impl Pace {
         Self {
             arming,
             max_overhead: max_overhead.clamp(1, 100).into(),
+            armed_ns: 0,
             due_ns: 0,
             ticks: 0,
             stretched: 0,
@@ -40,6 +44,12 @@ impl Pace {
         ends
     }
 
+    /// Whether the present epoch has to go on for longer than an interval.
+    pub(super) fn must_stretch(&self, interval: Duration) -> bool {
+        let shortest = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX);
+        self.due_ns.saturating_sub(self.armed_ns) > shortest
+    }
+
     /// Nanoseconds that the program pays for `stored` armed pages that one vCPU stores to, and `touched`
     /// armed pages that all of them touch.
     pub(super) fn cost_ns(&self, stored: u64, touched: u32) -> u64 {
@@ -51,6 +61,7 @@ impl Pace {
     /// Notes that pages were armed again just now, which cost `cost_ns` in the epoch that ended, and will
     /// do so again if the program goes on as it did. Returns the ticks of that epoch.
     pub(super) fn armed(&mut self, now_ns: u64, cost_ns: u64) -> u32 {
+        self.armed_ns = now_ns;
         self.due_ns = match self.max_overhead {
             100 => now_ns,
             share => now_ns.saturating_add(cost_ns.saturating_mul(100) / share),

@@ -27,9 +27,14 @@ static void wait_for_go(void)
     CHECK(read(0, &byte, 1) == 1 && byte == 'g');
 }
 
+/* Memory at an address where nothing of the program's start ever was. */
 static char *reported(const char *name, size_t pages)
 {
-    char *memory = map_private(pages * PAGE, PROT_READ | PROT_WRITE);
+    static uintptr_t next = 0x2000000000UL;
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE;
+    char *memory = mmap((void *)next, pages * PAGE, PROT_READ | PROT_WRITE, flags, -1, 0);
+    CHECK(memory == (char *)next);
+    next += 2 * pages * PAGE;
     madvise(memory, pages * PAGE, MADV_NOHUGEPAGE);
     region(name, memory, pages);
     return memory;

@@ -243,7 +243,10 @@ static void atomics(void)
     /* A bit 40 pages behind the operand's own address. */
     __asm__ volatile("btsq %0, (%1)" : : "r"(bit), "r"(at) : "cc", "memory");
     at += 4 * PAGE;
-    __asm__ volatile("btq %0, (%1)" : : "r"(bit), "r"(at) : "cc", "memory");
+    /* Its result is used: an instrument need not know of a load that nobody wants. */
+    char set;
+    __asm__ volatile("btq %1, (%2)\n setc %0" : "=r"(set) : "r"(bit), "r"(at) : "cc", "memory");
+    total += set;
     at += 4 * PAGE;
     __asm__ volatile("notq (%0)\n negl %c1(%0)" : : "r"(at), "i"(PAGE) : "cc", "memory");
 }
@@ -403,6 +406,23 @@ static void moved(void)
         load(goal + page * PAGE);
 }
 
+/* Where the kernel chooses: in holes that whoever set the process up has left behind. Nothing is written. */
+static void holes(void)
+{
+    volatile char *buffers[64];
+    char name[] = "hole-00";
+    for (int i = 0; i < 64; i++) {
+        int flags = MAP_PRIVATE | MAP_ANONYMOUS;
+        buffers[i] = map_at(NULL, 16 * PAGE, PROT_READ | PROT_WRITE, flags, -1);
+        name[5] = (char)('0' + i / 10), name[6] = (char)('0' + i % 10);
+        region(name, (void *)buffers[i], 16);
+    }
+    wait_for_go();
+    for (int i = 0; i < 64; i++)
+        for (size_t page = (size_t)i % 2; page < 16; page += 2)
+            load(buffers[i] + page * PAGE);
+}
+
 static char **given;
 
 /* The kernel has written the arguments; the program changes one. */
@@ -429,6 +449,7 @@ static const struct {
     {"shared-memory", shared_memory}, {"kernel", filled_by_kernel},
     {"protections", protections},   {"discarded", discarded},
     {"moved", moved},               {"arguments", arguments},
+    {"holes", holes},
 };
 
 void start(long *stack)

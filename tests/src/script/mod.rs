@@ -5,7 +5,7 @@
 
 mod model;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use proptest::prelude::*;
@@ -120,10 +120,19 @@ pub fn run(pace: Pace, script: &[Operation], options: &[&str]) -> Result<(), Tes
     for (area, name) in [(Area::Arena, "arena"), (Area::Heap, "heap")] {
         let region = inside.region(name);
         let written = inside.segment.counts(Kind::Write, &region);
-        check(&format!("writes of {name}"), &written, &model.writes(area))?;
+        check(
+            &format!("writes of {name}"),
+            &written,
+            &model.writes(area),
+            0,
+        )?;
         if options.contains(&"readwrite") {
             let read = inside.segment.counts(Kind::Read, &region);
-            check(&format!("reads of {name}"), &read, &model.reads(area))?;
+            let ends = match pace {
+                Pace::Short => inside.segment.consumer().epochs().len(),
+                Pace::One => 0,
+            };
+            check(&format!("reads of {name}"), &read, &model.reads(area), ends)?;
         }
     }
     Ok(())
@@ -154,22 +163,27 @@ fn carry_out(
     Ok(())
 }
 
-/// Every page's events must lie within its bounds.
+/// Every page's events must lie within its bounds. `doubled` of them may not: loads that were under way when an
+/// epoch ended are counted in the next one, too.
 fn check(
     what: &str,
     found: &BTreeMap<u64, u64>,
     bounds: &BTreeMap<u64, Bounds>,
+    doubled: usize,
 ) -> Result<(), TestCaseError> {
-    let pages = found.keys().chain(bounds.keys());
-    let mut wrong: Vec<String> = pages
-        .filter_map(|page| {
-            let events = found.get(page).copied().unwrap_or(0);
-            let bounds = bounds.get(page).copied().unwrap_or_default();
-            let fits = (bounds.least..=bounds.most).contains(&events);
-            (!fits).then(|| format!("page {page}: {events} events, not {bounds}"))
-        })
-        .collect();
-    wrong.dedup();
+    let mut wrong = Vec::new();
+    let mut twice = 0;
+    let pages: BTreeSet<u64> = found.keys().chain(bounds.keys()).copied().collect();
+    for page in pages {
+        let events = found.get(&page).copied().unwrap_or(0);
+        let bounds = bounds.get(&page).copied().unwrap_or_default();
+        let allowed = (bounds.least..=bounds.most).contains(&events);
+        if !allowed && twice < doubled && events == bounds.most + 1 && bounds.most > 0 {
+            twice += 1;
+        } else if !allowed {
+            wrong.push(format!("page {page}: {events} events, not {bounds}"));
+        }
+    }
     prop_assert!(
         wrong.is_empty(),
         "{what}: {} pages: {}",

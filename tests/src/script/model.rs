@@ -24,7 +24,7 @@ impl fmt::Display for Bounds {
 /// What is mapped at a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Page {
-    /// Counts the calls that made it.
+    /// Counts the calls that made it, or moved it here.
     mapping: u32,
     /// Its number in that mapping.
     index: u64,
@@ -40,7 +40,7 @@ struct History {
     /// Since everything settled last.
     written: bool,
     read: bool,
-    /// The mapping that was accessed last: in one epoch, another is another event.
+    /// The mapping that was accessed last: what another has in the same epoch is an event of its own.
     last: Option<u32>,
 }
 
@@ -159,7 +159,11 @@ impl Model {
             }
         }
         self.pages(range).fill(None);
-        self.pages(&target).copy_from_slice(&moved);
+        self.mappings += 1;
+        let mapping = self.mappings;
+        for (page, from) in self.pages(&target).iter_mut().zip(moved) {
+            *page = from.map(|from| Page { mapping, ..from });
+        }
         Some(())
     }
 
@@ -219,18 +223,15 @@ impl Model {
 
 impl History {
     fn note(&mut self, write: bool, mapping: u32, pace: Pace) {
-        let other = self.last.replace(mapping) != Some(mapping);
-        let bounds = if write {
-            &mut self.writes
+        if self.last.replace(mapping) != Some(mapping) {
+            self.settle();
+        }
+        let (bounds, seen) = if write {
+            (&mut self.writes, &mut self.written)
         } else {
-            &mut self.reads
+            (&mut self.reads, &mut self.read)
         };
-        let seen = if write {
-            &mut self.written
-        } else {
-            &mut self.read
-        };
-        bounds.most += u64::from(pace == Pace::Short || other || !*seen);
+        bounds.most += u64::from(pace == Pace::Short || !*seen);
         *seen = true;
     }
 
@@ -260,6 +261,20 @@ mod tests {
         let writes = model.writes(Area::Arena);
         assert_eq!(writes[&5], Bounds { least: 2, most: 3 });
         assert_eq!(writes[&4], Bounds::default());
+    }
+
+    #[test]
+    fn stores_to_two_mappings_at_one_address_are_two_events_of_one_epoch() {
+        let mut model = Model::new(Pace::One);
+        for kind in 0..2 {
+            model.apply(&Operation::Map(4..6, kind));
+            model.apply(&Operation::Write(Area::Arena, 4..5, 1));
+            model.apply(&Operation::Write(Area::Arena, 4..5, 1));
+            model.apply(&Operation::Read(Area::Arena, 5..6, 1));
+        }
+        let twice = Bounds { least: 2, most: 2 };
+        assert_eq!(model.writes(Area::Arena)[&4], twice);
+        assert_eq!(model.reads(Area::Arena)[&5], twice);
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub(super) struct Lines<'a, W> {
     pub(super) pid: u32,
     /// Times of text lines count from here.
     pub(super) start_ns: u64,
+    /// Length of an epoch; zero: as short as can be.
+    pub(super) interval: Duration,
 }
 
 impl<W: Write> Lines<'_, W> {
@@ -103,6 +105,7 @@ impl<W: Write> Lines<'_, W> {
         let cost = time(Duration::from_nanos(cost_ns));
         let stretched = match ticks {
             0 | 1 => String::new(),
+            ticks if self.interval.is_zero() => format!("  over {ticks} looks"),
             ticks => format!("  over {ticks} intervals"),
         };
         let unwatched = match left_alone {

@@ -76,6 +76,7 @@ impl<'a, W: Write> Dump<'a, W> {
                 format,
                 pid: info.pid,
                 start_ns: info.start_ns,
+                interval: info.interval,
             },
             consumer,
             mappings: None,

@@ -141,32 +141,30 @@ fn a_process_without_a_segment_is_an_error_that_names_the_remedy() {
     assert!(error.to_string().contains("vmmload run"), "{error}");
 }
 
+fn finished(number: u32) -> Epoch {
+    Epoch {
+        number,
+        start_ns: u64::from(number) * 1000,
+        end_ns: u64::from(number) * 1000 + 900,
+        cost_ns: 12,
+        ticks: 2,
+        written: 3,
+        read: 4,
+        kernel: 5,
+        touched: 6,
+        left_alone: 1,
+    }
+}
+
 #[test]
 fn an_epoch_comes_behind_its_records_and_before_those_of_the_next() {
     let mut process = busy_process();
-    let record = |process: &mut Process, number: u32| {
-        process.writer.begin_epoch(number, u64::from(number) * 1000);
+    for number in 8..=10 {
+        process.writer.end_epoch(finished(number - 1));
+        process.writer.begin_epoch(number, 0);
         let seen = Sighting::new(HEAP, Kind::Read, Method::AccessedBit);
         process.writer.record(None, seen);
-    };
-    for number in 7..=9 {
-        if number > 7 {
-            record(&mut process, number);
-        }
-        process.writer.end_epoch(Epoch {
-            number,
-            start_ns: u64::from(number) * 1000,
-            end_ns: u64::from(number) * 1000 + 900,
-            cost_ns: 12,
-            ticks: 2,
-            written: 3,
-            read: 4,
-            kernel: 5,
-            touched: 6,
-            left_alone: 1,
-        });
     }
-    record(&mut process, 10);
     process.writer.finish(End::Exited(0));
     for follow in [false, true] {
         let text = dump(&process, follow, Format::Json);
@@ -181,24 +179,30 @@ fn an_epoch_comes_behind_its_records_and_before_those_of_the_next() {
         ];
         assert_eq!(order, expected, "{text}");
     }
-    let pid = process.pid();
+}
+
+#[test]
+fn an_epoch_is_a_line_of_its_own() {
+    let mut process = busy_process();
+    process.writer.end_epoch(finished(7));
     let line = format!(
         concat!(
-            r#"{{"type":"epoch","pid":{},"epoch":8,"start_ns":8000,"end_ns":8900,"ticks":2,"#,
+            r#"{{"type":"epoch","pid":{},"epoch":7,"start_ns":7000,"end_ns":7900,"ticks":2,"#,
             r#""cost_ns":12,"written":3,"read":4,"kernel":5,"touched":6,"left_alone":1}}"#
         ),
-        pid
+        process.pid()
     );
     let text = dump(&process, false, Format::Json);
-    assert!(text.lines().any(|found| found == line), "{text}");
+    assert_eq!(text.lines().last(), Some(line.as_str()));
     let text = dump(&process, false, Format::Text);
-    let line = text.lines().find(|line| line.starts_with("epoch      8"));
+    let line = text.lines().last().unwrap();
+    assert!(line.starts_with("epoch      7  "), "{line}");
     assert!(
-        line.unwrap().ends_with(
+        line.ends_with(
             "for    900 ns       6 pages touched: 3 written, 4 read, 5 by the kernel  \
              cost 12 ns  over 2 intervals  1 not watched for stores"
         ),
-        "{text}"
+        "{line}"
     );
 }
 

@@ -97,11 +97,20 @@ fn the_table_has_a_line_for_each_name() {
         table[1..],
         [
             "  PAGES      WRITE  READ  KERNEL  KERNEL WROTE  MAPPING",
-            "      2  1,000,000     7       0       0 bytes  (anonymous memory)",
+            "      2  1,000,000     7       0             0  (anonymous memory)",
             "      3          6     0       3         4 KiB  [heap]",
-            "      1          1     0       0       0 bytes  /tmp/gone",
+            "      1          1     0       0             0  /tmp/gone",
         ]
     );
+}
+
+/// What the lines above the table are about.
+fn labels(text: &str) -> Vec<&str> {
+    text.lines()
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        .map(|line| line[2..14].trim_end())
+        .collect()
 }
 
 #[test]
@@ -117,14 +126,8 @@ fn lines_come_in_an_order_that_goes_from_time_to_mappings() {
         ..Facts::default()
     };
     let text = summary(&process, &facts);
-    let labels: Vec<&str> = text
-        .lines()
-        .skip(1)
-        .take_while(|line| !line.is_empty())
-        .map(|line| line[2..14].trim_end())
-        .collect();
     assert_eq!(
-        labels,
+        labels(&text),
         [
             "time",
             "epochs",
