@@ -158,7 +158,7 @@ fn measure_workload(
         return;
     }
     let guest = Guest::new("costs/workloads").path().display().to_string();
-    let share = options.share(Duration::from_secs(150));
+    let share = options.share(Duration::from_secs(200));
     let (started, mut longest) = (Instant::now(), Duration::ZERO);
     for round in 0..options.rounds(1) {
         if round > 0 && started.elapsed() + longest > share {
