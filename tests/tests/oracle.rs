@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use vmmload_tests::oracle::{Place, Scope, assert_same, inside, lackey, shown};
+use vmmload_tests::watched::PAGE;
 use vmmload_tests::{Guest, Link, Program, machine};
 
 /// How often pages are harvested and armed again makes no difference to which pages are written.
@@ -114,4 +115,27 @@ patterns! {
     pages_written_by_library_functions: hosted("library"), Regions;
     pages_of_a_sorted_array: hosted("sorting"), Regions;
     pages_of_buffered_files: hosted("files"), Regions;
+}
+
+#[test]
+fn pages_that_the_kernel_fills_have_events_of_their_own_kind() {
+    if !machine::can_run_inside() {
+        return;
+    }
+    let buffer = 0x20_0000_0000_u64;
+    // Each read(2) of 5,000 bytes reaches into a second page; then uname(2), fstat(2), clock_gettime(2).
+    let filled = (0..64).step_by(4).flat_map(|page| [page, page + 1]);
+    let filled = filled.chain([100, 104, 108]);
+    let expected: BTreeSet<Place> = filled
+        .map(|page| Place::Address(buffer + page * PAGE))
+        .collect();
+    for options in WRITES {
+        let mut kernel = inside::observe(&pattern("kernel"), options).kernel;
+        let of_buffer = |place: &Place| match place {
+            Place::Address(address) => (buffer..buffer + 128 * PAGE).contains(address),
+            Place::Region(..) => false,
+        };
+        kernel.retain(of_buffer);
+        assert_same(&format!("filled with {options:?}"), &kernel, &expected);
+    }
 }

@@ -176,9 +176,7 @@ impl Harvest {
     /// Whether the present epoch would have an event, as far as can be told without ending it.
     fn has_news(&self, machine: &Machine) -> bool {
         let accessed = self.reads.is_some() && machine.tables.is_accessed();
-        accessed
-            || !self.kernel.is_empty()
-            || self.logs.iter().any(VcpuLog::has_entries)
+        accessed || !self.kernel.is_empty() || self.logs.iter().any(VcpuLog::has_entries)
     }
 
     /// Publishes everything up to now, into the present epoch, and what became of it.
