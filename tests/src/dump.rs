@@ -24,6 +24,8 @@ pub enum Record {
         count: u64,
         /// What measured it.
         method: String,
+        /// Bytes that the kernel wrote in it; 0 for other kinds.
+        bytes: u64,
     },
     /// A mapping of the process.
     Map {
@@ -148,6 +150,26 @@ pub fn events(records: &[Record], wanted: &str, range: &Range<u64>) -> BTreeMap<
     pages
 }
 
+/// Bytes that the kernel wrote in each page inside `range`.
+#[must_use]
+pub fn kernel_bytes(records: &[Record], range: &Range<u64>) -> BTreeMap<u64, u64> {
+    let mut pages = BTreeMap::new();
+    for record in records {
+        if let Record::Page {
+            address,
+            kind,
+            bytes,
+            ..
+        } = record
+            && kind == "kernel"
+            && range.contains(address)
+        {
+            *pages.entry(*address).or_insert(0) += bytes;
+        }
+    }
+    pages
+}
+
 /// Records that this reader was told it lost.
 #[must_use]
 pub fn lost(records: &[Record]) -> u64 {
@@ -173,6 +195,7 @@ fn parse(line: &str) -> Record {
             kind: text(&value, "kind"),
             count: number(&value, "count"),
             method: text(&value, "method"),
+            bytes: number(&value, "bytes"),
         },
         Some("map") => Record::Map {
             range: address(&value, "start")..address(&value, "end"),
@@ -228,7 +251,7 @@ mod tests {
     fn events_of_a_page_add_up_and_other_kinds_and_pages_do_not_count() {
         let page = |address: &str, kind: &str, count: u32| {
             parse(&format!(
-                r#"{{"type":"page","pid":1,"epoch":7,"time_ns":1,"addr":"{address}","kind":"{kind}","count":{count},"method":"dirty-ring"}}"#
+                r#"{{"type":"page","pid":1,"epoch":7,"time_ns":1,"addr":"{address}","kind":"{kind}","count":{count},"method":"dirty-ring","bytes":0}}"#
             ))
         };
         let records = [

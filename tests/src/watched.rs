@@ -36,12 +36,23 @@ impl Watched {
     /// When no write is ever reported.
     #[must_use]
     pub fn start(pages: u64, stride: u64, options: &[&str]) -> Self {
-        let program = Guest::new("tracking/touch")
+        Self::start_guest("tracking/touch", pages, stride, options)
+    }
+
+    /// The same with another guest that takes the same arguments, and commands of which `b` and `q` are the
+    /// same.
+    ///
+    /// # Panics
+    /// When no write is ever reported.
+    #[must_use]
+    pub fn start_guest(name: &str, pages: u64, stride: u64, options: &[&str]) -> Self {
+        let program = Guest::new(name)
             .program()
             .args([pages.to_string(), stride.to_string()]);
-        let program = program
-            .option("--interval")
-            .option(format!("{}ms", EPOCH.as_millis()));
+        let program = match options.contains(&"--interval") {
+            true => program,
+            false => program.option(format!("--interval={}ms", EPOCH.as_millis())),
+        };
         let program = options
             .iter()
             .fold(program, |program, option| program.option(*option));

@@ -45,6 +45,14 @@ pub(crate) fn is_own_thread(id: u64) -> bool {
     unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), id as i32, 0) == 0 }
 }
 
+/// Where the kernel stores a zero when the calling thread ends; None if nowhere, or if it does not tell.
+pub(crate) fn cleared_at_end() -> Option<u64> {
+    let mut at = 0u64;
+    // SAFETY: `at` is writable for the call.
+    let done = unsafe { libc::prctl(libc::PR_GET_TID_ADDRESS, &raw mut at) };
+    (done == 0 && at != 0).then_some(at)
+}
+
 /// The calling thread's personality(2).
 pub(crate) fn personality() -> u64 {
     // SAFETY: asking changes nothing.

@@ -9,7 +9,7 @@ use super::thread::GuestThread;
 use crate::cli;
 use crate::host::relay;
 use crate::host::signals as host;
-use crate::host::{clock, messages, processes};
+use crate::host::{clock, messages, processes, questions};
 use crate::syscalls::kernel_writes;
 
 /// Exit status of vmmload's own failures, as env(1) has it.
@@ -125,6 +125,12 @@ pub(crate) fn end_thread(thread: GuestThread, status: i32) {
     host::Pending::detach();
     let leader = thread.is_leader;
     thread.seccomp.retire();
+    if thread.stats.kernel.is_on()
+        && let Some(word) = questions::cleared_at_end()
+    {
+        // The kernel does it when the host thread ends, and so the guest's.
+        thread.kernel_wrote(word, 4);
+    }
     thread.release_vcpu();
     if process.thread_ended() {
         // The last thread's status is the process's (synchronize_group_exit).
