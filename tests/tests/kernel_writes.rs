@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use vmmload_consumer::Kind;
 use vmmload_tests::dump::{kernel_bytes, lost};
 use vmmload_tests::scratch::Scratch;
+use vmmload_tests::segment::Segment;
 use vmmload_tests::watched::{PAGE, Watched, hexadecimal};
 use vmmload_tests::{Guest, Program, machine};
 
@@ -93,6 +95,26 @@ fn calls_that_fail_or_only_read_are_not_reported() {
 #[test]
 fn more_writes_than_fit_the_log_in_an_epoch_are_all_reported() {
     reported('m', &["--interval", "2s"]);
+}
+
+#[test]
+fn what_is_stored_in_a_forked_childs_memory_is_reported_as_the_childs() {
+    if !machine::can_run_inside() {
+        return;
+    }
+    let mut parent = Watched::start_guest("kernel_writes/calls", PAGES, 1, &[]);
+    parent.guest.send("c");
+    let line = parent.guest.line();
+    let (pid, at) = line.split_once(' ').expect("an id and an address");
+    let word = hexadecimal(at)..hexadecimal(at) + PAGE;
+    let mut child = Segment::attach(pid.parse().expect("an id"));
+    child.settle();
+    let events = child.events(Kind::Kernel, &word);
+    let bytes: Vec<u32> = events.iter().map(|event| event.bytes).collect();
+    assert_eq!(bytes, [4]);
+    assert_eq!(parent.guest.line(), "done c");
+    parent.command('x');
+    assert_eq!(kernel_bytes(&parent.end(), &word), BTreeMap::new());
 }
 
 /// The summary of a program; None where nothing can run inside.

@@ -6,6 +6,7 @@
  *   w  waiting                        p  processes and memory          e  calls about the caller itself
  *   g  signal frames                  t  threads                       n  calls that write nothing
  *   m  many small reads               u  calls of which it is not known what they write
+ *   c  fork a child that waits         x  end it
  *   q  leave */
 #include "check.h"
 #include <linux/futex.h>
@@ -256,6 +257,31 @@ static void threads(void)
     expect(word, 4), expect(word, 4);
 }
 
+static long child;
+
+/* The kernel stores the child's id in the child's memory. */
+static void fork_one(void)
+{
+    char *at = slot(), begun;
+    int ends[2];
+    CHECK(pipe(ends) == 0);
+    child = syscall(SYS_clone, CLONE_CHILD_SETTID | SIGCHLD, NULL, NULL, at, 0);
+    if (child == 0) {
+        printf("%d %#lx\n", getpid(), (unsigned long)at);
+        fflush(stdout);
+        CHECK(write(ends[1], "b", 1) == 1);
+        for (;;)
+            pause();
+    }
+    CHECK(child > 0 && read(ends[0], &begun, 1) == 1);
+    close(ends[0]), close(ends[1]);
+}
+
+static void end_child(void)
+{
+    CHECK(kill((pid_t)child, SIGKILL) == 0 && waitpid((pid_t)child, NULL, 0) == child);
+}
+
 static void nothing(void)
 {
     char *at = slot();
@@ -323,6 +349,8 @@ int main(int argc, char **argv)
         case 'n': nothing(); break;
         case 'm': many(); break;
         case 'u': unknown(); break;
+        case 'c': fork_one(); break;
+        case 'x': end_child(); break;
         default: CHECK(!"a command this program knows");
         }
         printf("done %c\n", command);
