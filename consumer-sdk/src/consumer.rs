@@ -9,9 +9,9 @@ use crate::segment_name;
 use crate::sync::{AtomicU64, Ordering, load_acquire};
 use crate::sys;
 use crate::wire::{
-    COMMAND_BYTES, Counter, End, Epoch, Event, Header, Kind, MAGIC, MAJOR, NOT_READY, PAGE_SIZE,
-    ProcessId, Track, WORD, field,
+    COMMAND_BYTES, Epoch, Event, Header, MAGIC, MAJOR, NOT_READY, PAGE_SIZE, WORD, field,
 };
+use crate::words::{Counter, End, Kind, ProcessId, Track};
 use crate::writer::{epoch_memory, heat_memory, map_memory, ring_memory};
 use std::fs::{File, OpenOptions};
 use std::io;

@@ -7,7 +7,8 @@
 
 use crate::mappings::{Mapping, Mappings};
 use crate::sync::{AtomicU64, Ordering, load_acquire};
-use crate::wire::{Kind, PAGE_SIZE, PAGES_PER_REGION, WORD};
+use crate::wire::{PAGE_SIZE, PAGES_PER_REGION, WORD};
+use crate::words::Kind;
 use std::collections::BTreeMap;
 
 /// Bits of an address below its 2 MiB region.

@@ -29,6 +29,8 @@
 
 #[cfg(not(all(test, loom)))]
 mod consumer;
+#[cfg(not(all(test, loom)))]
+mod create;
 mod heat;
 #[cfg(not(all(test, loom)))]
 mod layout;
@@ -42,11 +44,14 @@ mod sync;
 #[cfg(not(all(test, loom)))]
 mod sys;
 mod wire;
+mod words;
 #[cfg(not(all(test, loom)))]
 mod writer;
 
 #[cfg(not(all(test, loom)))]
 pub use consumer::{AttachError, Consumer, Info, Item, Status};
+#[cfg(not(all(test, loom)))]
+pub use create::{CreateError, SegmentConfig};
 pub use heat::{Heat, HeatIndex, HugePage};
 #[cfg(not(all(test, loom)))]
 pub use list::{consumers, list, segment_name};
@@ -55,9 +60,10 @@ pub use mappings::{
 };
 #[cfg(not(all(test, loom)))]
 pub use sys::monotonic_ns;
-pub use wire::{Counter, End, Epoch, Event, Kind, Method, PAGE_SIZE, ProcessId, Track};
+pub use wire::{Epoch, Event, PAGE_SIZE};
+pub use words::{Counter, End, Kind, Method, ProcessId, Track};
 #[cfg(not(all(test, loom)))]
-pub use writer::{CreateError, SegmentConfig, SegmentWriter, Sighting};
+pub use writer::{SegmentWriter, Sighting};
 
 #[cfg(all(test, loom))]
 mod loom_tests;

@@ -5,7 +5,8 @@
 use crate::mappings::{self, MapMemory, MapWriter, MappingEntry};
 use crate::ring::{Found, RingMemory, RingReader, RingWriter};
 use crate::sync::AtomicU64;
-use crate::wire::{EVENT_WORDS, Event, Kind, MAP_WORDS, Method};
+use crate::wire::{EVENT_WORDS, Event, MAP_WORDS};
+use crate::words::{Kind, Method};
 use loom::sync::Arc;
 use loom::thread;
 

@@ -1,6 +1,7 @@
 //! The writing side of a segment, used by the launcher only.
 
 use crate::consumer::{Consumer, Status};
+use crate::create::{CreateError, SegmentConfig};
 use crate::heat::{self, HeatIndex, HeatMemory, HeatWriter};
 use crate::layout::Layout;
 use crate::mappings::{self, MapMemory, MapWriter, MappingEntry};
@@ -8,10 +9,10 @@ use crate::memory::{FileSizeLimit, WriterMemory, path_of};
 use crate::ring::{Published, RingMemory, RingWriter};
 use crate::sync::{AtomicU64, Ordering};
 use crate::wire::{
-    COMMAND_BYTES, Counter, EPOCH_WORDS, EVENT_WORDS, End, Epoch, EpochSlot, Event, EventRecord,
-    Header, Kind, MAGIC, MAJOR, MINOR, MapRecord, Method, NOT_READY, PAGE_SIZE, PAGES_PER_REGION,
-    ProcessId, Track, WORD, field,
+    COMMAND_BYTES, EPOCH_WORDS, EVENT_WORDS, Epoch, EpochSlot, Event, EventRecord, Header, MAGIC,
+    MAJOR, MINOR, MapRecord, NOT_READY, PAGE_SIZE, PAGES_PER_REGION, WORD, field,
 };
+use crate::words::{Counter, End, Kind, Method};
 use crate::{segment_name, sys};
 use core::ops::Range;
 use shared_memory::ShmemError;
@@ -19,125 +20,6 @@ use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::{fs, io};
 use zerocopy::{FromZeros, IntoBytes};
-
-/// What a new segment is to hold.
-#[derive(Clone, Debug)]
-pub struct SegmentConfig {
-    /// The wrapped process; also gives the segment its name.
-    pub pid: u32,
-    /// When that process started, in clock ticks since boot (proc_pid_stat(5), field 22). `None`: as `/proc`
-    /// says, which need not know the process by this id.
-    pub start: Option<u64>,
-    /// The wrapped process that forked it.
-    pub parent: Option<ProcessId>,
-    /// Its arguments, NUL-separated; the first 256 bytes are kept.
-    pub command: Vec<u8>,
-    /// Epoch length in nanoseconds.
-    pub interval_ns: u64,
-    /// Which accesses are watched.
-    pub track: Track,
-    /// Capacity of the event ring, a power of two.
-    pub ring_records: u32,
-    /// Capacity of the ring of epochs, a power of two.
-    pub epoch_records: u32,
-    /// Per cent of the program's time that tracking may take.
-    pub max_overhead: u32,
-    /// Entries of each vCPU's dirty ring.
-    pub buffer: u32,
-    /// Counter pages of the heat table, at most 65,536.
-    pub heat_pages: u32,
-    /// Capacity of the mapping table.
-    pub map_entries: u32,
-    /// Bytes for the names of mappings.
-    pub string_bytes: u32,
-    /// /dev/shm as it was opened earlier, for a process that may have another root by now.
-    pub directory: Option<BorrowedFd<'static>>,
-}
-
-impl SegmentConfig {
-    /// The default capacities: 65,536 records (2.5 MiB), 4,096 epochs (256 KiB), 65,536 counter pages (256 MiB, of which only
-    /// touched ones exist), 16,384 mappings, 1 MiB of names.
-    pub fn new(pid: u32) -> Self {
-        Self {
-            pid,
-            start: None,
-            parent: None,
-            command: Vec::new(),
-            interval_ns: 100_000_000,
-            track: Track::Write,
-            ring_records: 65_536,
-            epoch_records: 4096,
-            max_overhead: 100,
-            buffer: 0,
-            heat_pages: 65_536,
-            map_entries: 16_384,
-            string_bytes: 1 << 20,
-            directory: None,
-        }
-    }
-}
-
-/// Why a segment could not be created.
-#[derive(Debug, thiserror::Error)]
-pub enum CreateError {
-    /// A capacity is out of its range.
-    #[error(
-        "segment with {field} = {value:#x}: out of range; use a power of two for ring_records, and \
-         sizes above zero within the limits of the format"
-    )]
-    Config {
-        /// Name of the capacity.
-        field: &'static str,
-        /// Its value.
-        value: u64,
-    },
-    /// The hard limit on file sizes is too low for the segment's (mostly empty) file.
-    #[error(
-        "the hard limit on file sizes is {limit} bytes, and the segment needs a sparse file of \
-         {needed}; raise it (ulimit -Hf) before starting vmmload"
-    )]
-    FileSizeLimit {
-        /// RLIMIT_FSIZE, bytes.
-        limit: u64,
-        /// Length of the file, bytes.
-        needed: usize,
-    },
-    /// Another running process writes a segment of that name.
-    #[error("{path} belongs to process {pid}, which is still running; end that one first")]
-    InUse {
-        /// The segment's file.
-        path: PathBuf,
-        /// Its writer.
-        pid: u32,
-    },
-    /// The file of a dead process is in the way.
-    #[error("cannot remove {path}, which a dead process left behind; remove it by hand")]
-    Stale {
-        /// The segment's file.
-        path: PathBuf,
-        /// What unlink(2) said.
-        source: io::Error,
-    },
-    /// The file could not be created, sized or mapped.
-    #[error("cannot create {path}; check that /dev/shm is a tmpfs that this user can write to")]
-    Create {
-        /// The segment's file.
-        path: PathBuf,
-        /// What the shared_memory crate said.
-        source: ShmemError,
-    },
-    /// There is not even room for the header.
-    #[error(
-        "no memory for the first page of {path}; make room in /dev/shm (a container's --shm-size), \
-         and use Linux 5.14 or later"
-    )]
-    Populate {
-        /// The segment's file.
-        path: PathBuf,
-        /// What madvise(2) said.
-        source: io::Error,
-    },
-}
 
 /// The one writer of a segment. Dropping it removes the segment's name.
 #[derive(Debug)]

@@ -1,7 +1,8 @@
 //! The event ring: lapping, missing memory, and real threads.
 
 use crate::ring::{Found, Published, RingMemory, RingReader, RingWriter};
-use crate::wire::{EVENT_WORDS, Event, Kind, Method};
+use crate::wire::{EVENT_WORDS, Event};
+use crate::words::{Kind, Method};
 use crate::writer::RING_STEP;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;

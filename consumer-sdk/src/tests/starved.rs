@@ -2,7 +2,8 @@
 
 use crate::heat::{self, Backing, HeatMemory, HeatWriter};
 use crate::mappings::{self, MapMemory, MapWriter, MappingEntry};
-use crate::wire::{Kind, MAP_WORDS, PAGES_PER_REGION};
+use crate::wire::{MAP_WORDS, PAGES_PER_REGION};
+use crate::words::Kind;
 use std::sync::atomic::AtomicU64;
 
 const HEAT_PAGES: usize = 4;
