@@ -69,8 +69,9 @@ impl Segment {
         events
     }
 
-    /// Like [`Segment::counts`], of loads that are at least two epochs apart: events of two successive epochs are
-    /// one load, which was under way when the first of them ended. That can be so for no more pages than one
+    /// Like [`Segment::counts`], of loads that settled apart: events of two successive epochs are
+    /// one load, which was under way when the first of them ended (or of three, where the thread did not run
+    /// meanwhile). That can be so for no more pages than one
     /// instruction of the one thread touches.
     ///
     /// # Panics
@@ -86,7 +87,9 @@ impl Segment {
         let mut twice: BTreeMap<u32, Vec<u64>> = BTreeMap::new();
         let mut loads = BTreeMap::new();
         for (page, epochs) in epochs {
-            let again = epochs.windows(2).filter(|pair| pair[1] == pair[0] + 1);
+            let again = epochs
+                .windows(2)
+                .filter(|pair| pair[1] < pair[0] + EPOCHS_TO_SETTLE);
             let again: Vec<u32> = again.map(|pair| pair[1]).collect();
             loads.insert(page, (epochs.len() - again.len()) as u64);
             for epoch in again {

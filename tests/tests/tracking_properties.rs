@@ -8,7 +8,7 @@ use vmmload_tests::{machine, script};
 /// Asks for so many scripts, other ones each time.
 const CASES: &str = "VMMLOAD_PROPERTY_CASES";
 /// Scripts run by default; a tenth of a second each.
-const DEFAULT_CASES: u64 = 24;
+const DEFAULT_CASES: u64 = 16;
 /// Operations of a script.
 const LONGEST: usize = 60;
 
