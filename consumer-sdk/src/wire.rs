@@ -22,7 +22,7 @@ pub const PAGE_SIZE: usize = 4096;
 pub(crate) const PAGES_PER_REGION: usize = 512;
 /// Bytes of the command line kept in the header.
 pub(crate) const COMMAND_BYTES: usize = 256;
-/// Number of [`Counter`] slots in the header.
+/// Number of [`Counter`](crate::Counter) slots in the header.
 pub(crate) const COUNTERS: usize = 16;
 /// Most counter pages a segment can have.
 pub(crate) const MAX_HEAT_PAGES: u32 = 65_536;
@@ -177,7 +177,7 @@ pub(crate) struct MapRecord {
     pub(crate) name: u32,
     /// Identity; what is left of a mapping that was cut keeps it.
     pub(crate) id: u32,
-    /// A [`MappingClass`].
+    /// A [`MappingClass`](crate::MappingClass).
     pub(crate) class: u32,
     /// For the stack of a thread: which one.
     pub(crate) thread: u32,

@@ -35,7 +35,7 @@ pub(crate) struct RunConfig {
     pub(crate) interval: Duration,
     /// Which accesses to watch.
     pub(crate) track: Track,
-    /// Dirty-ring entries of each vCPU: a power of two from 1,024 to 65,536.
+    /// Dirty-ring entries of each vCPU: a power of two from 512 to 65,536.
     pub(crate) buffer: u32,
     /// Per cent of the program's time that tracking may take, 1 to 100; 100: no limit.
     pub(crate) max_overhead: u32,

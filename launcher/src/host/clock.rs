@@ -15,15 +15,26 @@ pub(crate) fn since(start_ns: u64) -> Duration {
     Duration::from_nanos(monotonic_ns().saturating_sub(start_ns))
 }
 
+/// Processor time that a thread of this process has had, in nanoseconds; None where there is no such thread.
+pub(crate) fn thread_ns(tid: i32) -> Option<u64> {
+    // CPUCLOCK_PERTHREAD and CPUCLOCK_SCHED of the kernel's include/linux/posix-timers_types.h.
+    try_read_ns(!tid << 3 | 6)
+}
+
 fn read_ns(clock: libc::clockid_t) -> u64 {
+    // A clock that is gone stands still.
+    try_read_ns(clock).unwrap_or(0)
+}
+
+fn try_read_ns(clock: libc::clockid_t) -> Option<u64> {
     let mut now = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,
     };
     let args = [clock as u64, &raw mut now as u64, 0, 0, 0, 0];
-    // SAFETY: `now` is writable for the call. For a clock that is gone it stays zero.
-    unsafe { relay::raw(libc::SYS_clock_gettime, args) };
-    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+    // SAFETY: `now` is writable for the call.
+    let answer = unsafe { relay::raw(libc::SYS_clock_gettime, args) };
+    (answer == 0).then_some(now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64)
 }
 
 /// Something that a waiting thread is told.

@@ -250,3 +250,9 @@ fn map_stack() -> io::Result<usize> {
         Ok(stack as usize)
     }
 }
+
+/// The calling thread's id.
+pub(crate) fn id() -> i32 {
+    // SAFETY: gettid touches nothing.
+    unsafe { libc::gettid() }
+}

@@ -1,7 +1,7 @@
 //! What all threads of the wrapped program share.
 
 use std::ops::{Deref, Range};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::{ffi::CString, fs::File, io};
 
@@ -55,6 +55,8 @@ pub(crate) struct VcpuStats {
     pub signals: Tally,
     /// Whether the guest may be in the middle of an instruction.
     pub in_guest: AtomicBool,
+    /// The host thread that uses it, or 0.
+    pub thread: AtomicI32,
     /// What the kernel wrote for its threads.
     pub kernel: KernelLog,
 }

@@ -78,10 +78,9 @@ impl GuestThread {
         // SAFETY: `pending` is boxed and lives in the thread, and the vCPU with it, until
         // `end_thread` detaches it with all signals blocked.
         unsafe { pending.attach() };
-        // SAFETY: gettid touches nothing.
-        process
-            .seccomp
-            .runs(&birth.seccomp, unsafe { libc::gettid() });
+        let tid = threads::id();
+        process.seccomp.runs(&birth.seccomp, tid);
+        stats.thread.store(tid, Ordering::Relaxed);
         Ok(Self {
             process,
             vcpu,
@@ -223,6 +222,7 @@ impl GuestThread {
 
     /// Gives the vCPU back for another thread.
     pub(crate) fn release_vcpu(self) {
+        self.stats.thread.store(0, Ordering::Relaxed);
         self.process.return_vcpu(IdleVcpu {
             vcpu: self.vcpu,
             stats: self.stats,
@@ -287,8 +287,7 @@ pub(crate) fn start(
     let child = rendezvous.clone();
     process.thread_started();
     let body = Box::new(move || {
-        // SAFETY: gettid touches nothing.
-        let tid = unsafe { libc::gettid() };
+        let tid = threads::id();
         let attach = |()| GuestThread::new(process, vcpu.into_idle(), &birth, false);
         match prepare(tid).and_then(|ready| attach(ready).map_err(errno)) {
             Ok(thread) => {

@@ -31,8 +31,6 @@ pub(super) struct Harvest {
     reads: Option<Rearm>,
     /// Each look that finds something ends an epoch.
     continuous: bool,
-    /// Pages that one vCPU at most has stored to in the present epoch.
-    stored: u64,
     /// Generation of the table of mappings that was published last.
     mappings: Option<u64>,
     /// The end is published, and nothing may be after it. Processes that share the memory may live on.
@@ -61,7 +59,6 @@ impl Harvest {
             pace: Pace::new(arming, config.max_overhead),
             reads: reads.map(|reads| reads.rearm),
             continuous: config.interval.is_zero(),
-            stored: 0,
             mappings: None,
             ended: false,
         }
@@ -85,7 +82,7 @@ impl Harvest {
             table,
             book: &mut self.book,
         };
-        self.stored += self.settler.drain(&mut target, full, Take::Happened, None);
+        self.settler.drain(&mut target, full, Take::Happened, None);
     }
 
     /// See [`super::harvester::Tracker::retire`].
@@ -148,14 +145,11 @@ impl Harvest {
         if self.ended {
             return false;
         }
-        let mut idle = true;
-        for log in &mut self.logs {
-            idle &= log.is_idle();
-        }
+        let paid = self.pace.is_paid(&mut self.logs);
         self.take_kernel_writes();
         let found = !self.continuous || self.has_news(process.machine);
         if self.book.epoch > 0 {
-            if !found || !self.pace.ends(clock::monotonic_ns(), idle) {
+            if !found || !self.pace.ends(paid) {
                 self.publish_mappings(table);
                 self.publish_counters(process);
                 return found;
@@ -189,15 +183,10 @@ impl Harvest {
             book: &mut self.book,
         };
         let logs = self.logs.iter_mut();
-        self.stored += self.settler.drain(&mut target, logs, take, self.reads);
+        self.settler.drain(&mut target, logs, take, self.reads);
         self.kernel.settle(&mut self.book, table);
-        let stored = std::mem::take(&mut self.stored);
         let (touched, fresh) = (self.book.touched().into(), self.book.fresh());
-        let armed = |pages: u64| pages.saturating_sub(fresh);
-        let cost_ns = self.pace.cost_ns(armed(stored), armed(touched));
-        // Now all of them are armed.
-        let next_ns = self.pace.cost_ns(stored, touched);
-        let ticks = self.pace.armed(clock::monotonic_ns(), next_ns);
+        let (cost_ns, ticks) = self.pace.armed(&mut self.logs, touched, fresh);
         self.publish_mappings(table);
         self.publish_counters(process);
         self.book.end_epoch(Ended {

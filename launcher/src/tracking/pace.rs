@@ -3,20 +3,26 @@
 //! Where KVM takes a fault for the first store to an armed page, a program that writes many pages can
 //! need longer than an epoch for those faults alone; armed again at every tick, it would do
 //! nothing else. So an epoch goes on, over one tick after the other, until the faults that its
-//! pages will take make up no more than the share of it that the user allows. Nothing is lost: the rings
-//! keep the pages.
+//! pages will take make up no more than the share of the program's time that the user allows. Nothing is
+//! lost: the rings keep the pages.
+//!
+//! The program's time is the processor time of its threads: while one waits for a processor it pays for
+//! nothing.
 
 use std::time::Duration;
 
+use super::vcpu_log::VcpuLog;
 use crate::machine::Arming;
 
 /// When the present epoch may end.
 pub(super) struct Pace {
     arming: Arming,
-    /// Per cent of an epoch that faults may take.
+    /// Per cent of the program's time that faults may take.
     max_overhead: u64,
-    armed_ns: u64,
-    due_ns: u64,
+    /// Processor time that all threads together are to have first, for pages armed for loads.
+    reads_due_ns: u64,
+    /// The longest that any thread is to run first.
+    longest_due_ns: u64,
     /// Ticks of the present epoch.
     ticks: u32,
     stretched: u64,
@@ -28,45 +34,79 @@ impl Pace {
         Self {
             arming,
             max_overhead: max_overhead.clamp(1, 100).into(),
-            armed_ns: 0,
-            due_ns: 0,
+            reads_due_ns: 0,
+            longest_due_ns: 0,
             ticks: 0,
             stretched: 0,
         }
     }
 
-    /// Whether the epoch ends at this tick. It always does while no vCPU runs: nothing that is armed
-    /// now costs anything before one does.
-    pub(super) fn ends(&mut self, now_ns: u64, idle: bool) -> bool {
-        let ends = idle || now_ns >= self.due_ns;
-        self.stretched += u64::from(!ends);
+    /// Whether the threads have run for long enough since pages were armed, as far as they run at all: nothing
+    /// that is armed costs anything before they do.
+    pub(super) fn is_paid(&self, logs: &mut [VcpuLog]) -> bool {
+        let mut paid = true;
+        let mut all_ran_ns = 0u64;
+        let mut idle = true;
+        for log in logs {
+            if log.is_idle() {
+                continue;
+            }
+            idle = false;
+            if self.longest_due_ns == 0 {
+                continue;
+            }
+            let ran_ns = log.ran_ns().unwrap_or(u64::MAX);
+            paid &= ran_ns >= log.due_ns();
+            all_ran_ns = all_ran_ns.saturating_add(ran_ns);
+        }
+        idle || paid && all_ran_ns >= self.reads_due_ns
+    }
+
+    /// Whether the epoch ends at this tick: it does when it is `paid`.
+    pub(super) fn ends(&mut self, paid: bool) -> bool {
+        self.stretched += u64::from(!paid);
         self.ticks += 1;
-        ends
+        paid
     }
 
     /// Whether the present epoch has to go on for longer than an interval.
     pub(super) fn must_stretch(&self, interval: Duration) -> bool {
         let shortest = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX);
-        self.due_ns.saturating_sub(self.armed_ns) > shortest
+        self.longest_due_ns > shortest
     }
 
-    /// Nanoseconds that the program pays for `stored` armed pages that one vCPU stores to, and `touched`
-    /// armed pages that all of them touch.
-    pub(super) fn cost_ns(&self, stored: u64, touched: u64) -> u64 {
+    /// Notes that pages were armed again just now: those that each vCPU has stored to, and where loads are
+    /// watched, all `touched` ones; `fresh` of them for the first time. Returns what arming has cost the program
+    /// in the epoch that ended, in nanoseconds, and the ticks of that epoch.
+    pub(super) fn armed(&mut self, logs: &mut [VcpuLog], touched: u64, fresh: u64) -> (u64, u32) {
+        let mut most = 0;
+        for log in logs {
+            let stored = log.take_stored();
+            most = most.max(stored);
+            log.owe(self.due_ns(self.stores_ns(stored)));
+        }
+        self.reads_due_ns = self.due_ns(self.loads_ns(touched));
+        self.longest_due_ns = self.due_ns(self.stores_ns(most)).max(self.reads_due_ns);
+        let again = |pages: u64| pages.saturating_sub(fresh);
+        let cost_ns = self.stores_ns(again(most)) + self.loads_ns(again(touched));
+        (cost_ns, std::mem::take(&mut self.ticks))
+    }
+
+    fn stores_ns(&self, pages: u64) -> u64 {
+        pages.saturating_mul(self.arming.store_ns)
+    }
+
+    fn loads_ns(&self, pages: u64) -> u64 {
         let reads = self.arming.reads.map_or(0, |reads| reads.access_ns);
-        let stores = stored.saturating_mul(self.arming.store_ns);
-        stores.saturating_add(touched.saturating_mul(reads))
+        pages.saturating_mul(reads)
     }
 
-    /// Notes that pages were armed again just now, which will cost `cost_ns` if the program goes on as it
-    /// did. Returns the ticks of that epoch.
-    pub(super) fn armed(&mut self, now_ns: u64, cost_ns: u64) -> u32 {
-        self.armed_ns = now_ns;
-        self.due_ns = match self.max_overhead {
-            100 => now_ns,
-            share => now_ns.saturating_add(cost_ns.saturating_mul(100) / share),
-        };
-        std::mem::take(&mut self.ticks)
+    /// Processor time of which `cost_ns` is the allowed share.
+    fn due_ns(&self, cost_ns: u64) -> u64 {
+        match self.max_overhead {
+            100 => 0,
+            share => cost_ns.saturating_mul(100) / share,
+        }
     }
 
     /// Ticks over which an epoch went on.
@@ -77,53 +117,82 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::Ordering;
+
     use super::*;
+    use crate::host::threads;
     use crate::probes::rearm::{Outcome, Rearm};
+    use crate::process::state::VcpuStats;
 
     const ARMING: Arming = Arming {
         store_ns: 25_000,
         reads: None,
     };
 
-    #[test]
-    fn few_pages_are_armed_at_every_tick() {
-        let mut pace = Pace::new(ARMING, 33);
-        pace.armed(0, pace.cost_ns(100, 100));
-        assert!(pace.ends(100_000_000, false));
-        assert_eq!(pace.stretched(), 0);
+    /// The log of a vCPU that this thread uses, in the guest or not.
+    fn log(in_guest: bool) -> VcpuLog {
+        let stats = Arc::new(VcpuStats::default());
+        stats.thread.store(threads::id(), Ordering::Relaxed);
+        stats.set_in_guest(in_guest);
+        VcpuLog::new(0, None, stats)
     }
 
     #[test]
-    fn many_pages_stretch_the_epoch_unless_nothing_runs() {
+    fn epochs_go_on_until_the_threads_have_had_their_time() {
+        let mut logs = [log(true)];
+        let mut pace = Pace::new(ARMING, 50);
+        logs[0].owe(20_000_000);
+        pace.longest_due_ns = 20_000_000;
+        assert!(!pace.is_paid(&mut logs));
+        // Time alone pays nothing.
+        std::thread::sleep(Duration::from_millis(30));
+        assert!(!pace.is_paid(&mut logs));
+        while logs[0].ran_ns().unwrap() < 20_000_000 {}
+        assert!(pace.is_paid(&mut logs));
+    }
+
+    #[test]
+    fn idle_threads_and_those_that_are_gone_owe_nothing() {
+        for gone in [false, true] {
+            let mut logs = [log(gone)];
+            let mut pace = Pace::new(ARMING, 50);
+            logs[0].owe(u64::MAX);
+            pace.longest_due_ns = u64::MAX;
+            if gone {
+                logs[0].stats.thread.store(0, Ordering::Relaxed);
+            }
+            assert!(pace.is_paid(&mut logs));
+        }
+    }
+
+    #[test]
+    fn ticks_are_counted() {
         let mut pace = Pace::new(ARMING, 33);
-        pace.armed(0, pace.cost_ns(10_000, 10_000));
-        assert!(!pace.ends(100_000_000, false));
-        assert!(pace.ends(100_000_000, true));
-        assert!(pace.ends(758_000_000, false));
-        assert_eq!(pace.stretched(), 1);
-        assert_eq!(pace.armed(758_000_000, 0), 3);
+        assert!(!pace.ends(false));
+        assert!(!pace.ends(false));
+        assert!(pace.ends(true));
+        assert_eq!(pace.stretched(), 2);
+        assert_eq!(pace.armed(&mut [], 0, 0), (0, 3));
     }
 
     #[test]
     fn the_limit_is_a_share_of_the_time_and_can_be_lifted() {
         for (max_overhead, due_ns) in [(100, 0), (50, 2_000_000), (1, 100_000_000)] {
-            let mut pace = Pace::new(ARMING, max_overhead);
-            pace.armed(0, 1_000_000);
-            assert!(pace.ends(due_ns, false), "{max_overhead}");
-            assert!(
-                due_ns == 0 || !pace.ends(due_ns - 1, false),
-                "{max_overhead}"
-            );
+            assert_eq!(Pace::new(ARMING, max_overhead).due_ns(1_000_000), due_ns);
         }
     }
 
     #[test]
-    fn where_reads_are_watched_every_touched_page_has_its_price() {
+    fn where_loads_are_watched_every_page_that_was_armed_before_has_its_price() {
         let reads = Some(Outcome {
             rearm: Rearm::Drop,
             access_ns: 1_000,
         });
-        let pace = Pace::new(Arming { reads, ..ARMING }, 33);
-        assert_eq!(pace.cost_ns(2, 30), 80_000);
+        let mut pace = Pace::new(Arming { reads, ..ARMING }, 50);
+        assert_eq!(pace.armed(&mut [], 30, 10), (20_000, 0));
+        assert_eq!(pace.longest_due_ns, 60_000);
+        assert!(pace.must_stretch(Duration::from_micros(59)));
+        assert!(!pace.must_stretch(Duration::from_micros(60)));
     }
 }

@@ -54,20 +54,16 @@ impl Settler {
         }
     }
 
-    /// Settles what may be taken of the logs, and with `reads` the accessed bits. Returns how many pages
-    /// were taken of one vCPU, at most.
+    /// Settles what may be taken of the logs, and with `reads` the accessed bits.
     pub(super) fn drain<'a>(
         &mut self,
         target: &mut Target<'_>,
         logs: impl Iterator<Item = &'a mut VcpuLog>,
         take: Take,
         reads: Option<Rearm>,
-    ) -> u64 {
-        let mut most = 0;
+    ) {
         for log in logs {
-            let mut pages = 0;
             log.harvest(take, |page| {
-                pages += 1;
                 if let Some(va) = target.machine.chunks.va_of(page.slot, page.offset) {
                     self.batch.push(va);
                 }
@@ -75,7 +71,6 @@ impl Settler {
                     self.settle(target, false);
                 }
             });
-            most = most.max(pages);
         }
         self.cleared = false;
         let armed = self.settle(target, reads.is_some());
@@ -87,7 +82,6 @@ impl Settler {
             // Fails only for want of memory: the pages then show up when something else flushes.
             let _ = target.machine.rearm_reads(how);
         }
-        most
     }
 
     /// Settles the batch; returns how many pages were armed again.

@@ -10,6 +10,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::host::clock;
 use crate::kvm::dirty_ring::{DirtyPage, DirtyRing};
 use crate::process::state::VcpuStats;
 
@@ -33,6 +34,19 @@ pub(super) struct VcpuLog {
     noted_exits: u64,
     /// Exits of the vCPU when [`VcpuLog::is_idle`] last looked.
     exits: u64,
+    /// Entries taken in the present epoch.
+    stored: u64,
+    /// What it owes for the pages armed at the beginning of the epoch.
+    debt: Debt,
+}
+
+/// Processor time that a vCPU's thread is to have before pages are armed again.
+#[derive(Debug, Clone, Copy, Default)]
+struct Debt {
+    thread: i32,
+    /// What the thread had had when the pages were armed.
+    since_ns: u64,
+    due_ns: u64,
 }
 
 /// Which entries may be taken.
@@ -54,6 +68,8 @@ impl VcpuLog {
             noted_until: 0,
             noted_exits: 0,
             exits: 0,
+            stored: 0,
+            debt: Debt::default(),
         }
     }
 
@@ -62,6 +78,36 @@ impl VcpuLog {
         let exits = self.stats.exits.get();
         let before = std::mem::replace(&mut self.exits, exits);
         before == exits && !self.stats.in_guest.load(Ordering::Acquire)
+    }
+
+    /// Entries taken since this was last asked.
+    pub(super) fn take_stored(&mut self) -> u64 {
+        std::mem::take(&mut self.stored)
+    }
+
+    /// Notes that pages were armed, after which the vCPU's thread is to have `due_ns` of processor time. Time
+    /// that passes while it waits for a processor pays for no faults.
+    pub(super) fn owe(&mut self, due_ns: u64) {
+        let thread = self.stats.thread.load(Ordering::Relaxed);
+        self.debt = Debt {
+            thread,
+            since_ns: clock::thread_ns(thread).unwrap_or(0),
+            due_ns,
+        };
+    }
+
+    /// Processor time since pages were armed. None where the thread that used the vCPU does so no more.
+    pub(super) fn ran_ns(&self) -> Option<u64> {
+        let thread = self.stats.thread.load(Ordering::Relaxed);
+        if thread == 0 || thread != self.debt.thread {
+            return None;
+        }
+        Some(clock::thread_ns(thread)?.saturating_sub(self.debt.since_ns))
+    }
+
+    /// What [`VcpuLog::owe`] was told.
+    pub(super) fn due_ns(&self) -> u64 {
+        self.debt.due_ns
     }
 
     /// Whether there are entries.
@@ -82,6 +128,11 @@ impl VcpuLog {
     /// Calls `f` with every page that may be taken, in order.
     pub(super) fn harvest(&mut self, take: Take, mut f: impl FnMut(DirtyPage)) {
         let Some(ring) = &mut self.ring else { return };
+        let stored = &mut self.stored;
+        let mut f = |page| {
+            *stored += 1;
+            f(page);
+        };
         // Pairs with `VcpuStats::set_in_guest`.
         if take == Take::All || !self.stats.in_guest.load(Ordering::Acquire) {
             while let Some(page) = ring.pop(0) {

@@ -1,7 +1,7 @@
 //! Random scripts of what a program does with its memory, and a model of what must be counted.
 //!
 //! [`operations`] generates a script, [`run`] has the guest `oracle/script` carry it out inside and compares
-//! the counts of every page with the bounds that [`model`] knows.
+//! the counts of every page with the bounds that the model knows.
 
 mod model;
 
