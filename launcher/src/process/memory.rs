@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::mappings::{Backing, Label, Mapping, Mappings, Piece, Prot};
+use super::mappings::{Backing, Mapping, Mappings, Prot};
 use super::{resident, stack};
 use crate::guest::layout::{PAGE, USER_END};
 use crate::guest::page_tables::{Access, LEAF_SPAN};
@@ -191,23 +191,6 @@ impl Memory {
         } else {
             prot
         })
-    }
-
-    /// Names the anonymous memory in `range`, or takes its name away.
-    pub(crate) fn name(&self, range: Range<u64>, name: Option<&str>) {
-        let mut table = self.write();
-        for Piece { range, mut mapping } in table.pieces(range) {
-            let kind = match (&mapping.backing, mapping.shared) {
-                (Backing::Anonymous, false) => "anon",
-                (Backing::Anonymous, true) => "anon_shmem",
-                _ => continue,
-            };
-            mapping.label = name.map(|name| Label {
-                thread: 0,
-                name: format!("[{kind}:{name}]").into(),
-            });
-            table.insert(range, mapping);
-        }
     }
 
     /// Looks at the personality again, after the program changed it.

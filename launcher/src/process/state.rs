@@ -204,6 +204,35 @@ impl World {
         });
         table.insert(range, mapping);
     }
+
+    /// Names the anonymous memory in `range`, or takes its name away. A mapping without a name that gets one as a
+    /// whole is still the same; else what it was until now is another mapping's.
+    pub(crate) fn name_memory(&self, range: Range<u64>, name: Option<&str>) {
+        let mut table = self.memory.write();
+        for piece in table.pieces(range) {
+            let mut mapping = piece.mapping;
+            let kind = match (&mapping.backing, mapping.shared) {
+                (Backing::Anonymous, false) => "anon",
+                (Backing::Anonymous, true) => "anon_shmem",
+                _ => continue,
+            };
+            let label = name.map(|name| Label {
+                thread: mapping.thread(),
+                name: format!("[{kind}:{name}]").into(),
+            });
+            if label == mapping.label {
+                continue;
+            }
+            let is_whole =
+                table.at(piece.range.start).map(|(range, _)| range) == Some(&piece.range);
+            if mapping.label.is_some() || !is_whole {
+                self.retire(&table, &piece.range);
+                mapping.identity = Identity::default();
+            }
+            mapping.label = label;
+            table.insert(piece.range, mapping);
+        }
+    }
 }
 
 /// Most bytes that a thread library keeps above the first stack pointer, for the thread's own variables.
