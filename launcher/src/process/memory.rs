@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::mappings::{Backing, Mapping, Mappings, Prot};
+use super::mappings::{Backing, Mapping, Mappings, Prot, host_prot};
 use super::{resident, stack};
 use crate::guest::layout::{PAGE, USER_END};
 use crate::guest::page_tables::{Access, LEAF_SPAN};
@@ -172,6 +172,22 @@ impl Memory {
     /// Takes the pages of `range` away from the guest; the caller makes the host call next.
     pub(crate) fn drop_entries(&self, range: &Range<u64>) {
         self.machine.tables.clear(range.start, range.end);
+    }
+
+    /// Has KVM drop its translations of `range`, whose host mapping stays, with the rights `prot`: after this, the
+    /// guest's entries are looked at again. KVM does so for any change of rights, and that to execute
+    /// matters to the guest's tables only.
+    pub(crate) fn drop_translations(&self, range: &Range<u64>, prot: Prot) {
+        if !prot.readable() {
+            return;
+        }
+        let rights = host_prot(prot.bits().into());
+        for rights in [rights ^ libc::PROT_EXEC as u64, rights] {
+            let args = [range.start, range.end - range.start, rights, 0, 0, 0];
+            // Where the kernel refuses, stores that follow count as if they were earlier ones.
+            // SAFETY: the range is the program's, and stays as readable and writable as it is.
+            unsafe { relay::raw(libc::SYS_mprotect, args) };
+        }
     }
 
     /// Brings the existing entries of `range` to the writing and executing rights of `prot`. They
