@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::mappings::{Backing, Label, Mapping, Mappings, Piece, Prot};
+use super::mappings::{Backing, Mapping, Mappings, Prot, host_prot};
 use super::{resident, stack};
 use crate::guest::layout::{PAGE, USER_END};
 use crate::guest::page_tables::{Access, LEAF_SPAN};
@@ -174,6 +174,22 @@ impl Memory {
         self.machine.tables.clear(range.start, range.end);
     }
 
+    /// Has KVM drop its translations of `range`, whose host mapping stays, with the rights `prot`: after this, the
+    /// guest's entries are looked at again. KVM does so for any change of rights, and that to execute
+    /// matters to the guest's tables only.
+    pub(crate) fn drop_translations(&self, range: &Range<u64>, prot: Prot) {
+        if !prot.readable() {
+            return;
+        }
+        let rights = host_prot(prot.bits().into());
+        for rights in [rights ^ libc::PROT_EXEC as u64, rights] {
+            let args = [range.start, range.end - range.start, rights, 0, 0, 0];
+            // Where the kernel refuses, stores that follow count as if they were earlier ones.
+            // SAFETY: the range is the program's, and stays as readable and writable as it is.
+            unsafe { relay::raw(libc::SYS_mprotect, args) };
+        }
+    }
+
     /// Brings the existing entries of `range` to the writing and executing rights of `prot`. They
     /// stay readable: where that ends too, they are dropped instead.
     pub(crate) fn protect_entries(&self, range: &Range<u64>, prot: Prot) {
@@ -191,23 +207,6 @@ impl Memory {
         } else {
             prot
         })
-    }
-
-    /// Names the anonymous memory in `range`, or takes its name away.
-    pub(crate) fn name(&self, range: Range<u64>, name: Option<&str>) {
-        let mut table = self.write();
-        for Piece { range, mut mapping } in table.pieces(range) {
-            let kind = match (&mapping.backing, mapping.shared) {
-                (Backing::Anonymous, false) => "anon",
-                (Backing::Anonymous, true) => "anon_shmem",
-                _ => continue,
-            };
-            mapping.label = name.map(|name| Label {
-                thread: 0,
-                name: format!("[{kind}:{name}]").into(),
-            });
-            table.insert(range, mapping);
-        }
     }
 
     /// Looks at the personality again, after the program changed it.

@@ -113,7 +113,7 @@ fn name_memory(thread: &mut GuestThread, call: &Call) -> Outcome {
         },
     };
     let name = name.map(|name| String::from_utf8_lossy(name).into_owned());
-    thread.process.memory.name(addr..end, name.as_deref());
+    thread.process.name_memory(addr..end, name.as_deref());
     outcome
 }
 

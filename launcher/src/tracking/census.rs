@@ -61,13 +61,16 @@ impl Census {
         }
     }
 
-    /// Makes a row for a mapping that is about to have an event.
+    /// Makes a row for a mapping that is about to have an event. It may have got its name since the last one.
     pub(super) fn name(&mut self, mapping: &Mapping) {
         let id = mapping.identity.id;
-        if self.row_of.contains_key(&id) {
+        let name = mapping.name();
+        if let Some(&row) = self.row_of.get(&id) {
+            if self.rows.len() < TOLD_APART && self.rows[row].name != name {
+                name.clone_into(&mut self.rows[row].name);
+            }
             return;
         }
-        let name = mapping.name();
         let shared = match self.rows.len() {
             0..TOLD_APART => None,
             _ => self.rows.iter().position(|row| row.name == name),
