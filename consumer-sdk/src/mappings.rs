@@ -400,14 +400,18 @@ fn copy_records(table: &[AtomicU64], count: u64) -> Vec<MapRecord> {
 }
 
 fn named(memory: MapMemory<'_>, record: MapRecord) -> Mapping {
+    let class = MappingClass::from_number(record.class);
     Mapping {
         start: record.start,
         end: record.end,
         offset: record.offset,
         prot: record.prot,
-        name: read_name(memory, record.name).unwrap_or_default(),
+        name: match class {
+            MappingClass::ThreadStack => format!("[stack:{}]", record.thread),
+            _ => read_name(memory, record.name).unwrap_or_default(),
+        },
         id: record.id,
-        class: MappingClass::from_number(record.class),
+        class,
         thread: record.thread,
         born: record.born,
         retired: record.retired,

@@ -195,6 +195,7 @@ impl Book {
             let part = at.start.max(range.start)..at.end.min(range.end);
             self.census.retire(part, mapping, self.epoch);
         }
+        self.census.add_up(table);
         // Only regions with counter pages can have been counted.
         let mut va = range.start;
         while va < range.end {

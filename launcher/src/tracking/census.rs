@@ -1,18 +1,24 @@
 //! Events by mapping, and the mappings that are gone: what addresses alone cannot tell once they were used
 //! again.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::Range;
 
-use vmmload_consumer::{HeatIndex, Kind, MappingEntry};
+use vmmload_consumer::{HeatIndex, Kind, MappingClass, MappingEntry};
 
 use crate::guest::layout::PAGE;
-use crate::process::mappings::Mapping;
+use crate::process::mappings::{Mapping, Mappings};
 
 /// Most mappings that are remembered after they are gone.
 const REMEMBERED: usize = 1024;
-/// Mappings up to which each has totals of its own; beyond, those of equal name share them.
-const TOLD_APART: usize = 65_536;
+/// Mappings that are gone and still have totals of their own, before they are added up by name.
+const NOT_ADDED_UP: usize = 1024;
+/// Names up to which each has totals of its own after its mappings are gone.
+const NAMES: usize = 4096;
+/// What is beyond that.
+const OTHERS: &str = "(other mappings that are gone)";
+/// Pages that were in no mapping any more when their events were found.
+const UNKNOWN: &str = "(not mapped any more)";
 
 /// For each page of a region and kind, the mapping that its last event was in.
 type Owners = [u32; 512];
@@ -40,22 +46,41 @@ struct Gone {
 
 /// Who had how many events.
 pub(super) struct Census {
-    rows: Vec<Row>,
-    /// Which row belongs to an identity; row 0 is nobody's.
-    row_of: HashMap<u32, usize>,
-    last: (u32, usize),
+    /// By identity; 0 is nobody's.
+    rows: HashMap<u32, Row>,
+    /// Those of mappings that are gone.
+    added_up: HashMap<String, Row>,
+    /// Rows at which it is time to add up.
+    add_up_at: usize,
     /// Indexed by the counter page of region and kind. Untouched until used.
     owners: Vec<Owners>,
     gone: VecDeque<Gone>,
+}
+
+impl Row {
+    fn named(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            ..Self::default()
+        }
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.pages += other.pages;
+        self.bytes += other.bytes;
+        for (sum, events) in self.events.iter_mut().zip(other.events) {
+            *sum += events;
+        }
+    }
 }
 
 impl Census {
     /// Room for `regions` counter pages.
     pub(super) fn new(regions: usize) -> Self {
         Self {
-            rows: vec![Row::default()],
-            row_of: HashMap::new(),
-            last: (0, 0),
+            rows: HashMap::from([(0, Row::named(UNKNOWN))]),
+            added_up: HashMap::new(),
+            add_up_at: NOT_ADDED_UP,
             owners: vec![[0; 512]; regions],
             gone: VecDeque::new(),
         }
@@ -63,26 +88,11 @@ impl Census {
 
     /// Makes a row for a mapping that is about to have an event. It may have got its name since the last one.
     pub(super) fn name(&mut self, mapping: &Mapping) {
-        let id = mapping.identity.id;
         let name = mapping.name();
-        if let Some(&row) = self.row_of.get(&id) {
-            if self.rows.len() < TOLD_APART && self.rows[row].name != name {
-                name.clone_into(&mut self.rows[row].name);
-            }
-            return;
+        let row = self.rows.entry(mapping.identity.id).or_default();
+        if row.name != name {
+            name.clone_into(&mut row.name);
         }
-        let shared = match self.rows.len() {
-            0..TOLD_APART => None,
-            _ => self.rows.iter().position(|row| row.name == name),
-        };
-        let row = shared.unwrap_or_else(|| {
-            self.rows.push(Row {
-                name: name.to_owned(),
-                ..Row::default()
-            });
-            self.rows.len() - 1
-        });
-        self.row_of.insert(id, row);
     }
 
     /// Counts an event of the page at `va`, whose region has the counter pages `regions`.
@@ -94,10 +104,7 @@ impl Census {
         bytes: u32,
         regions: [Option<HeatIndex>; 3],
     ) {
-        if self.last.0 != id {
-            self.last = (id, self.row_of.get(&id).copied().unwrap_or(0));
-        }
-        let row = &mut self.rows[self.last.1];
+        let row = self.rows.entry(id).or_default();
         row.events[kind as usize] += 1;
         row.bytes += u64::from(bytes);
         let page = (va / PAGE % 512) as usize;
@@ -116,7 +123,7 @@ impl Census {
 
     /// Remembers the part of a mapping that is about to go, in this epoch, if it had events.
     pub(super) fn retire(&mut self, range: Range<u64>, mapping: &Mapping, epoch: u32) {
-        if !self.row_of.contains_key(&mapping.identity.id) {
+        if !self.rows.contains_key(&mapping.identity.id) {
             return;
         }
         if self.gone.len() == REMEMBERED {
@@ -137,23 +144,33 @@ impl Census {
         })
     }
 
+    /// Adds up the rows of mappings that are not in `table` any more, when there are many.
+    pub(super) fn add_up(&mut self, table: &Mappings) {
+        if self.rows.len() < self.add_up_at {
+            return;
+        }
+        let there: HashSet<u32> = table.iter().map(|(_, m)| m.identity.id).collect();
+        for (_, row) in self
+            .rows
+            .extract_if(|id, _| *id != 0 && !there.contains(id))
+        {
+            let full = self.added_up.len() >= NAMES && !self.added_up.contains_key(&row.name);
+            let name = if full { OTHERS } else { &row.name };
+            let sum = self.added_up.entry(name.to_owned());
+            sum.or_insert_with(|| Row::named(name)).add(&row);
+        }
+        self.add_up_at = self.rows.len() + NOT_ADDED_UP;
+    }
+
     /// The totals by name, most events first.
     pub(super) fn by_name(&self) -> Vec<Row> {
-        let mut by_name: HashMap<&str, Row> = HashMap::new();
+        let mut by_name = self.added_up.clone();
         let used = |row: &&Row| row.events != [0; 3];
-        for row in self.rows.iter().filter(used) {
-            let sum = by_name.entry(&row.name).or_default();
-            sum.pages += row.pages;
-            sum.bytes += row.bytes;
-            for (sum, events) in sum.events.iter_mut().zip(row.events) {
-                *sum += events;
-            }
+        for row in self.rows.values().filter(used) {
+            let sum = by_name.entry(row.name.clone());
+            sum.or_insert_with(|| Row::named(&row.name)).add(row);
         }
-        let named = |(name, row): (&str, Row)| Row {
-            name: name.to_owned(),
-            ..row
-        };
-        let mut rows: Vec<Row> = by_name.into_iter().map(named).collect();
+        let mut rows: Vec<Row> = by_name.into_values().collect();
         let events = |row: &Row| row.events.iter().sum::<u64>();
         rows.sort_by(|a, b| events(b).cmp(&events(a)).then_with(|| a.name.cmp(&b.name)));
         rows
@@ -166,16 +183,48 @@ pub(super) fn entry<'a>(range: &Range<u64>, mapping: &'a Mapping) -> MappingEntr
         true => vmmload_consumer::PROT_SHARED,
         false => 0,
     };
+    let class = mapping.class();
     MappingEntry {
         start: range.start,
         end: range.end,
         offset: mapping.offset_at(range.start),
         prot: mapping.prot.bits() | shared,
-        name: mapping.name(),
+        name: match class {
+            // Readers make it from the thread: each would be a new one in the segment.
+            MappingClass::ThreadStack => "",
+            _ => mapping.name(),
+        },
         id: mapping.identity.id,
-        class: mapping.class(),
+        class,
         thread: mapping.thread(),
         born: mapping.identity.born,
         retired: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::mappings::{Identity, Prot};
+
+    #[test]
+    fn totals_of_many_mappings_that_are_gone_take_little_room_and_lose_nothing() {
+        let mut census = Census::new(1);
+        for id in 1..=20_000 {
+            let mapping = Mapping {
+                identity: Identity { id, born: 1 },
+                ..Mapping::anonymous(Prot::from_bits(3))
+            };
+            census.name(&mapping);
+            census.add(id, 0x1000, Kind::Write, 0, [None; 3]);
+            census.retire(0x1000..0x2000, &mapping, 1);
+            census.add_up(&Mappings::default());
+        }
+        census.add(0, 0x1000, Kind::Kernel, 5, [None; 3]);
+        assert!(census.rows.len() <= NOT_ADDED_UP + 1);
+        assert_eq!(census.gone().count(), REMEMBERED);
+        let rows = census.by_name();
+        assert_eq!((&*rows[0].name, rows[0].events), ("", [20_000, 0, 0]));
+        assert_eq!((&*rows[1].name, rows[1].bytes), (UNKNOWN, 5));
     }
 }
