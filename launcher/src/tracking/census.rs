@@ -179,3 +179,31 @@ pub(super) fn entry<'a>(range: &Range<u64>, mapping: &'a Mapping) -> MappingEntr
         retired: 0,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::mappings::{Identity, Label, Prot};
+
+    #[test]
+    fn events_before_a_mapping_got_its_name_are_told_under_it() {
+        let mut census = Census::new(0);
+        let mut mapping = Mapping::anonymous(Prot::from_bits(3));
+        mapping.identity = Identity { id: 7, born: 1 };
+        census.name(&mapping);
+        census.add(7, 0x1000, Kind::Write, 0, [None; 3]);
+        mapping.label = Some(Label {
+            thread: 0,
+            name: "[anon:x]".into(),
+        });
+        census.name(&mapping);
+        census.add(7, 0x2000, Kind::Kernel, 10, [None; 3]);
+        let row = Row {
+            name: "[anon:x]".to_owned(),
+            pages: 2,
+            events: [1, 0, 1],
+            bytes: 10,
+        };
+        assert_eq!(census.by_name(), [row]);
+    }
+}
