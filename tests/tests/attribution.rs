@@ -218,9 +218,20 @@ fn memory_that_gets_another_name_keeps_what_it_had_under_the_old_one() {
     if !machine::can_run_inside() {
         return;
     }
-    let mut inside = scene("named-in-parts", ONE_EPOCH);
+    let scratch = Scratch::new();
+    let file = scratch.path().join("summary");
+    let summary = format!("--summary={}", file.display());
+    let mut inside = scene("named-in-parts", &["--interval", "100s", &summary]);
     assert_eq!(step(&mut inside), "done");
     inside.end("g");
+    let text = std::fs::read_to_string(file).expect("a summary");
+    for (name, pages) in [("half", "4"), ("quarter", "2"), ("whole", "8")] {
+        let name = format!("[anon:{name}]");
+        let row = text.lines().find(|line| line.ends_with(&name));
+        let row = row.unwrap_or_else(|| panic!("no row {name} in:\n{text}"));
+        let cells: Vec<&str> = row.split_whitespace().take(2).collect();
+        assert_eq!(cells, [pages, pages], "{row}");
+    }
     let buffer = names(&mut inside, "buffer");
     assert_eq!(buffer.len(), 8);
     for (page, names) in buffer {

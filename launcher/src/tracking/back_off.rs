@@ -8,6 +8,7 @@
 use vmmload_consumer::{HeatIndex, Kind};
 
 use super::book::Book;
+use super::census::untouched;
 use crate::guest::layout::PAGE;
 use crate::machine::Machine;
 use crate::probes::rearm::Rearm;
@@ -37,7 +38,7 @@ impl Streaks {
     /// Room for `regions` counter pages.
     pub(super) fn new(regions: usize) -> Self {
         Self {
-            rows: vec![[0; 512]; regions],
+            rows: untouched(regions),
             hot: Vec::new(),
         }
     }

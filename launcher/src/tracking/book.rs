@@ -8,7 +8,7 @@ use std::ops::Range;
 use vmmload_consumer::{Epoch, HeatIndex, Kind, MappingEntry, Method, SegmentWriter, Sighting};
 
 use super::back_off::Streaks;
-use super::census::Census;
+use super::census::{Census, untouched};
 use crate::guest::layout::PAGE;
 use crate::guest::page_tables::LEAF_SPAN;
 use crate::process::mappings::Mappings;
@@ -83,7 +83,7 @@ impl Book {
             census: Census::new(heat_pages as usize),
             streaks: Streaks::new(heat_pages as usize),
             epoch: 0,
-            seen: vec![[0; 9]; heat_pages as usize],
+            seen: untouched(heat_pages as usize),
             region: Region {
                 number: u64::MAX,
                 heat: [None; 3],

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::Range;
 
 use vmmload_consumer::{HeatIndex, Kind, MappingClass, MappingEntry};
+use zerocopy::FromZeros;
 
 use crate::guest::layout::PAGE;
 use crate::process::mappings::{Mapping, Mappings};
@@ -81,7 +82,7 @@ impl Census {
             rows: HashMap::from([(0, Row::named(UNKNOWN))]),
             added_up: HashMap::new(),
             add_up_at: NOT_ADDED_UP,
-            owners: vec![[0; 512]; regions],
+            owners: untouched(regions),
             gone: VecDeque::new(),
         }
     }
@@ -177,6 +178,12 @@ impl Census {
     }
 }
 
+/// Zeroed elements whose memory stays untouched until it is used. (`vec!` writes larger ones itself.)
+pub(super) fn untouched<T: FromZeros>(len: usize) -> Vec<T> {
+    // Without the memory for it the launcher ends, as it does for any other memory of its own.
+    T::new_vec_zeroed(len).expect("memory for the counts")
+}
+
 /// A mapping as it is published.
 pub(super) fn entry<'a>(range: &Range<u64>, mapping: &'a Mapping) -> MappingEntry<'a> {
     let shared = match mapping.shared {
@@ -205,7 +212,7 @@ pub(super) fn entry<'a>(range: &Range<u64>, mapping: &'a Mapping) -> MappingEntr
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::process::mappings::{Identity, Prot};
+    use crate::process::mappings::{Identity, Label, Prot};
 
     #[test]
     fn totals_of_many_mappings_that_are_gone_take_little_room_and_lose_nothing() {
@@ -226,5 +233,27 @@ mod tests {
         let rows = census.by_name();
         assert_eq!((&*rows[0].name, rows[0].events), ("", [20_000, 0, 0]));
         assert_eq!((&*rows[1].name, rows[1].bytes), (UNKNOWN, 5));
+    }
+
+    #[test]
+    fn events_before_a_mapping_got_its_name_are_told_under_it() {
+        let mut census = Census::new(1);
+        let mut mapping = Mapping::anonymous(Prot::from_bits(3));
+        mapping.identity = Identity { id: 7, born: 1 };
+        census.name(&mapping);
+        census.add(7, 0x1000, Kind::Write, 0, [None; 3]);
+        mapping.label = Some(Label {
+            thread: 0,
+            name: "[anon:x]".into(),
+        });
+        census.name(&mapping);
+        census.add(7, 0x2000, Kind::Kernel, 10, [None; 3]);
+        let row = Row {
+            name: "[anon:x]".to_owned(),
+            pages: 2,
+            events: [1, 0, 1],
+            bytes: 10,
+        };
+        assert_eq!(census.by_name(), [row]);
     }
 }
