@@ -2,10 +2,14 @@
 
 use std::io;
 
+use kvm_bindings::kvm_regs;
 use memmap2::{Advice, MmapMut};
 
+use super::run_guest;
 use crate::guest::layout::PAGE;
 use crate::guest::page_tables::Access;
+use crate::host::clock;
+use crate::kvm::vcpu::Vcpu;
 use crate::machine::Machine;
 
 /// Pages between two that are used: KVM may make the neighbours of a page present along with it.
@@ -13,6 +17,15 @@ const STRIDE: u64 = 16;
 
 /// Bytes from one page that is used to the next.
 pub(super) const STRIDE_BYTES: u64 = STRIDE * PAGE;
+
+/// A guest that loads from pages. rdi: the first, rsi: bytes from one to the next, ebx: how many.
+const LOADS: [u8; 11] = [
+    0x8a, 0x07, // next: mov al, [rdi]
+    0x48, 0x01, 0xf7, // add rdi, rsi
+    0xff, 0xcb, // dec ebx
+    0x75, 0xf7, // jnz next
+    0x0f, 0x05, // syscall
+];
 
 /// Some pages, [`STRIDE_BYTES`] apart, present in the guest's page tables.
 pub(super) struct Pages {
@@ -70,6 +83,22 @@ impl Pages {
     pub(super) fn addresses(&self) -> impl Iterator<Item = u64> + use<> {
         let start = self.start();
         (0..self.count).map(move |i| start + i * STRIDE_BYTES)
+    }
+
+    /// Has the guest load from each page, and returns the nanoseconds that takes.
+    ///
+    /// # Errors
+    /// As [`run_guest`].
+    pub(super) fn load_all(&self, vcpu: &mut Vcpu) -> io::Result<u64> {
+        let regs = kvm_regs {
+            rdi: self.start(),
+            rsi: STRIDE_BYTES,
+            rbx: self.count(),
+            ..Default::default()
+        };
+        let start = clock::monotonic_ns();
+        run_guest(vcpu, &LOADS, regs)?;
+        Ok(clock::monotonic_ns() - start)
     }
 
     /// Makes KVM drop its own entries for the pages, which keep their contents and their place in

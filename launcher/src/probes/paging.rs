@@ -10,20 +10,8 @@
 
 use std::io;
 
-use kvm_bindings::kvm_regs;
-
-use super::pages::{Pages, STRIDE_BYTES};
-use super::run_guest;
+use super::pages::Pages;
 use crate::kvm::vcpu::Vcpu;
-
-/// The guest. rdi: the first page, rsi: bytes from one to the next, ebx: how many.
-const GUEST: [u8; 11] = [
-    0x8a, 0x07, // next: mov al, [rdi]
-    0x48, 0x01, 0xf7, // add rdi, rsi
-    0xff, 0xcb, // dec ebx
-    0x75, 0xf7, // jnz next
-    0x0f, 0x05, // syscall
-];
 
 const PAGES: u64 = 8;
 
@@ -39,7 +27,7 @@ pub(crate) enum Paging {
 /// Finds out.
 ///
 /// # Errors
-/// As [`run_guest`], and when some pages say this and some that.
+/// As [`super::run_guest`], and when some pages say this and some that.
 pub(crate) fn find(vcpu: &mut Vcpu) -> io::Result<Paging> {
     let machine = vcpu.machine();
     let pages = Pages::new(machine, PAGES)?;
@@ -47,10 +35,10 @@ pub(crate) fn find(vcpu: &mut Vcpu) -> io::Result<Paging> {
         let set = |va: &u64| machine.tables.take_accessed(*va);
         pages.addresses().filter(set).count() as u64
     };
-    load_all(vcpu, &pages)?;
+    pages.load_all(vcpu)?;
     accessed();
     vcpu.flush_translations()?;
-    load_all(vcpu, &pages)?;
+    pages.load_all(vcpu)?;
     match accessed() {
         PAGES => Ok(Paging::Nested),
         0 => Ok(Paging::Shadow),
@@ -58,14 +46,4 @@ pub(crate) fn find(vcpu: &mut Vcpu) -> io::Result<Paging> {
             "of {PAGES} pages that were read again, {some} have their accessed bit set"
         ))),
     }
-}
-
-fn load_all(vcpu: &mut Vcpu, pages: &Pages) -> io::Result<()> {
-    let regs = kvm_regs {
-        rdi: pages.start(),
-        rsi: STRIDE_BYTES,
-        rbx: pages.count(),
-        ..Default::default()
-    };
-    run_guest(vcpu, &GUEST, regs)
 }

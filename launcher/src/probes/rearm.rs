@@ -9,21 +9,8 @@
 
 use std::io;
 
-use kvm_bindings::kvm_regs;
-
-use super::pages::{Pages, STRIDE_BYTES};
-use super::run_guest;
-use crate::host::clock;
+use super::pages::Pages;
 use crate::kvm::vcpu::Vcpu;
-
-/// The guest. rdi: the first page, rsi: bytes from one to the next, ebx: how many.
-const GUEST: [u8; 11] = [
-    0x8a, 0x07, // next: mov al, [rdi]
-    0x48, 0x01, 0xf7, // add rdi, rsi
-    0xff, 0xcb, // dec ebx
-    0x75, 0xf7, // jnz next
-    0x0f, 0x05, // syscall
-];
 
 const PAGES: u64 = 8;
 
@@ -48,7 +35,7 @@ pub(crate) struct Outcome {
 /// Finds out.
 ///
 /// # Errors
-/// As [`run_guest`], what changing a memory slot says, and when neither makes the bits appear again.
+/// As [`super::run_guest`], what changing a memory slot says, and when neither makes the bits appear again.
 pub(crate) fn find(vcpu: &mut Vcpu) -> io::Result<Outcome> {
     let machine = vcpu.machine();
     let pages = Pages::new(machine, PAGES)?;
@@ -56,13 +43,13 @@ pub(crate) fn find(vcpu: &mut Vcpu) -> io::Result<Outcome> {
         let set = |va: &u64| machine.tables.take_accessed(*va);
         pages.addresses().filter(set).count() as u64
     };
-    load_all(vcpu, &pages)?;
+    pages.load_all(vcpu)?;
     accessed();
     for rearm in [Rearm::Flush, Rearm::Drop] {
         machine.rearm_reads(rearm)?;
-        let armed_ns = load_all(vcpu, &pages)?;
+        let armed_ns = pages.load_all(vcpu)?;
         if accessed() == PAGES {
-            let again_ns = load_all(vcpu, &pages)?;
+            let again_ns = pages.load_all(vcpu)?;
             let access_ns = armed_ns.saturating_sub(again_ns) / PAGES;
             return Ok(Outcome { rearm, access_ns });
         }
@@ -71,17 +58,4 @@ pub(crate) fn find(vcpu: &mut Vcpu) -> io::Result<Outcome> {
         "accessed bits that were cleared do not appear again, whether translations are flushed or \
          shadow tables dropped",
     ))
-}
-
-/// Has the guest load from each page, and returns the nanoseconds that takes.
-fn load_all(vcpu: &mut Vcpu, pages: &Pages) -> io::Result<u64> {
-    let regs = kvm_regs {
-        rdi: pages.start(),
-        rsi: STRIDE_BYTES,
-        rbx: pages.count(),
-        ..Default::default()
-    };
-    let start = clock::monotonic_ns();
-    run_guest(vcpu, &GUEST, regs)?;
-    Ok(clock::monotonic_ns() - start)
 }

@@ -13,9 +13,11 @@ use crate::process::mappings::{Mapping, Mappings};
 /// Most mappings that are remembered after they are gone.
 const REMEMBERED: usize = 1024;
 /// Mappings that are gone and still have totals of their own, before they are added up by name.
-const NOT_ADDED_UP: usize = 1024;
+const NOT_ADDED_UP: usize = 256;
 /// Names up to which each has totals of its own after its mappings are gone.
 const NAMES: usize = 4096;
+/// Each thread's has another name.
+const STACKS: &str = "(stacks of threads that have ended)";
 /// What is beyond that.
 const OTHERS: &str = "(other mappings that are gone)";
 /// Pages that were in no mapping any more when their events were found.
@@ -156,7 +158,11 @@ impl Census {
             .extract_if(|id, _| *id != 0 && !there.contains(id))
         {
             let full = self.added_up.len() >= NAMES && !self.added_up.contains_key(&row.name);
-            let name = if full { OTHERS } else { &row.name };
+            let name = match &*row.name {
+                name if name.starts_with("[stack:") => STACKS,
+                _ if full => OTHERS,
+                name => name,
+            };
             let sum = self.added_up.entry(name.to_owned());
             sum.or_insert_with(|| Row::named(name)).add(&row);
         }

@@ -1,4 +1,9 @@
-//! The data path, from the dirty rings to shared memory, in reading order.
+//! The data path, from the dirty rings to shared memory.
+//!
+//! In reading order: `harvester` has the lock and the thread, `ticks` says when it looks, `harvest` does what is to
+//! be done; `vcpu_log` and `kernel_log` are where stores and the kernel's writes come from, `settle` and
+//! `kernel_writes` make sense of them, `book` makes events, `census` adds up by mapping; `pace` and `back_off` see to
+//! it that the program keeps most of its time.
 
 mod back_off;
 mod book;
