@@ -5,12 +5,15 @@
 //! costs neither an exit nor a lost store, if the order is kept:
 //!
 //! 1. take entries out of the rings (their pages stay writable);
-//! 2. take the dirty bits: set means an event. Stores until step 4 belong to the same event;
-//! 3. where reads are watched, take the accessed bits: set on a page that was not written means a read
-//!    event;
-//! 4. re-arm: KVM write-protects the pages, or clears its own dirty bits, and flushes the TLBs;
-//! 5. look again where the dirty bit was clear: a store between 2 and 4 is found here;
-//! 6. where that was no flush, or a flush is not enough, have accessed bits appear again.
+//! 2. take the dirty bits: set means an event. Stores until step 3 belong to the same event;
+//! 3. re-arm: KVM write-protects the pages, or clears its own dirty bits, and flushes the TLBs;
+//! 4. look again where the dirty bit was clear: a store between 2 and 3 is found here.
+//!
+//! Then, where reads are watched:
+//!
+//! 5. take the accessed bits: set on a page that was not written means a read event. Not earlier, or a store
+//!    found in step 4 would leave its accessed bit for the next epoch;
+//! 6. have them appear again at the next access.
 
 use vmmload_consumer::Kind;
 
@@ -40,8 +43,6 @@ pub(super) struct Settler {
     undecided: Vec<u64>,
     /// For the next scan.
     accessed: Accessed,
-    /// Whether the last scan has found anything.
-    cleared: bool,
 }
 
 impl Settler {
@@ -50,7 +51,6 @@ impl Settler {
             batch: Vec::with_capacity(BATCH),
             undecided: Vec::with_capacity(BATCH),
             accessed: Accessed::new(),
-            cleared: false,
         }
     }
 
@@ -68,24 +68,24 @@ impl Settler {
                     self.batch.push(va);
                 }
                 if self.batch.len() == BATCH {
-                    self.settle(target, false);
+                    self.settle(target);
                 }
             });
         }
-        self.cleared = false;
-        let armed = self.settle(target, reads.is_some());
+        self.settle(target);
         if let Some(how) = reads
-            // Pages that were just armed have flushed all translations.
-            && (how == Rearm::Drop || armed == 0)
-            && self.cleared
+            && self.scan(target)
         {
             // Fails only for want of memory: the pages then show up when something else flushes.
             let _ = target.machine.rearm_reads(how);
         }
     }
 
-    /// Settles the batch; returns how many pages were armed again.
-    fn settle(&mut self, target: &mut Target<'_>, reads: bool) -> u32 {
+    /// Settles the batch.
+    fn settle(&mut self, target: &mut Target<'_>) {
+        if self.batch.is_empty() {
+            return;
+        }
         let tables = &target.machine.tables;
         for i in 0..self.batch.len() {
             let va = self.batch[i];
@@ -95,37 +95,32 @@ impl Settler {
                 self.undecided.push(va);
             }
         }
-        if reads {
-            self.scan(target);
-        }
-        if self.batch.is_empty() {
-            return 0;
-        }
         self.batch.clear();
         // Fails only for a VM without rings, which has no entries either.
-        let armed = target.machine.vm.reset_dirty_rings().unwrap_or(0);
+        let _ = target.machine.vm.reset_dirty_rings();
         while let Some(va) = self.undecided.pop() {
             if tables.take_dirty(va) {
                 target.book.count(target.table, va, Kind::Write, 0);
             }
         }
-        armed
     }
 
-    fn scan(&mut self, target: &mut Target<'_>) {
+    /// Takes the accessed bits; whether there were any.
+    fn scan(&mut self, target: &mut Target<'_>) -> bool {
         let Target {
             machine,
             table,
             book,
         } = target;
-        let (stub, cleared) = (machine.stub_page, &mut self.cleared);
+        let (stub, mut cleared) = (machine.stub_page, false);
         let tables = &machine.tables;
         tables.scan_accessed(&mut self.accessed, |va, dirty| {
-            *cleared |= va != stub;
+            cleared |= va != stub;
             // A store whose entry is yet to come is a write event of the next epoch.
             if !dirty && va != stub && !book.was_seen(va, Kind::Write) {
                 book.count(table, va, Kind::Read, 0);
             }
         });
+        cleared
     }
 }
