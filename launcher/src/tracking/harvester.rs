@@ -186,7 +186,9 @@ impl Tracker {
     ) {
         let table = process.memory.read();
         let mut harvest = self.lock();
-        if !harvest.end(process, &table, end) {
+        let first = harvest.end(process, &table, end);
+        drop(table);
+        if !first {
             drop(harvest);
             threads::sleep_for_ever();
         }
