@@ -198,7 +198,7 @@ impl Rig {
     /// After so many minutes it is stopped.
     pub(crate) fn limit_minutes(self) -> u64 {
         match self {
-            Rig::Amd => 15,
+            Rig::Amd => 20,
             Rig::Intel => 30,
         }
     }
