@@ -193,15 +193,17 @@ impl Machine {
     /// # Errors
     /// What changing a memory slot says.
     pub(crate) fn rearm_reads(&self, how: Rearm) -> io::Result<()> {
-        if self.spare.get().is_none() {
-            let spare = SpareSlot::add(&self.vm, Arena::SPARE)?;
-            // Only one thread at a time comes here: the one that harvests, or probes.
-            let _ = self.spare.set(spare);
-        }
-        match (how, self.spare.get()) {
-            (Rearm::Flush, Some(spare)) => spare.flush_translations(&self.vm),
-            (Rearm::Drop, Some(spare)) => spare.drop_shadow_tables(&self.vm),
-            (_, None) => Ok(()),
+        // One thread at a time comes here: the one that probes, or whoever holds the harvester's lock.
+        let spare = match self.spare.get() {
+            Some(spare) => spare,
+            None => {
+                let spare = SpareSlot::add(&self.vm, Arena::SPARE)?;
+                self.spare.get_or_init(|| spare)
+            }
+        };
+        match how {
+            Rearm::Flush => spare.flush_translations(&self.vm),
+            Rearm::Drop => spare.drop_shadow_tables(&self.vm),
         }
     }
 

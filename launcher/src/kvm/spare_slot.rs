@@ -5,7 +5,6 @@
 //! appear again is found by a probe (`probes/rearm.rs`).
 
 use std::io;
-use std::sync::Mutex;
 
 use kvm_bindings as kb;
 use memmap2::{Advice, MmapOptions, MmapRaw};
@@ -14,13 +13,11 @@ use vm_memory::GuestAddress;
 use super::vm::Vm;
 use crate::guest::layout::PAGE;
 
-/// The slot, once it is there.
+/// The slot, once it is there. One thread at a time changes it: the harvester's lock sees to that.
 pub(crate) struct SpareSlot {
     page: MmapRaw,
     slot: u32,
     at: GuestAddress,
-    /// Held while the slot is changed.
-    change: Mutex<()>,
 }
 
 impl SpareSlot {
@@ -33,12 +30,7 @@ impl SpareSlot {
         let page = MmapRaw::from(page);
         // A forked child has a VM of its own.
         page.advise(Advice::DontFork)?;
-        let spare = Self {
-            page,
-            slot,
-            at,
-            change: Mutex::new(()),
-        };
+        let spare = Self { page, slot, at };
         spare.set(vm, PAGE, 0)?;
         Ok(spare)
     }
@@ -55,7 +47,6 @@ impl SpareSlot {
     /// # Errors
     /// What KVM_SET_USER_MEMORY_REGION says.
     pub(crate) fn flush_translations(&self, vm: &Vm) -> io::Result<()> {
-        let _one_at_a_time = self.change.lock().unwrap_or_else(|e| e.into_inner());
         self.set(vm, PAGE, kb::KVM_MEM_LOG_DIRTY_PAGES)?;
         self.set(vm, PAGE, 0)
     }
@@ -66,7 +57,6 @@ impl SpareSlot {
     /// # Errors
     /// What KVM_SET_USER_MEMORY_REGION says.
     pub(crate) fn drop_shadow_tables(&self, vm: &Vm) -> io::Result<()> {
-        let _one_at_a_time = self.change.lock().unwrap_or_else(|e| e.into_inner());
         self.set(vm, 0, 0)?;
         self.set(vm, PAGE, 0)
     }

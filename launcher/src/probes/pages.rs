@@ -101,6 +101,12 @@ impl Pages {
         Ok(clock::monotonic_ns() - start)
     }
 
+    /// How many were accessed since this was last asked.
+    pub(super) fn take_accessed(&self) -> u64 {
+        let accessed = |va: &u64| self.machine.tables.take_accessed(*va);
+        self.addresses().filter(accessed).count() as u64
+    }
+
     /// Makes KVM drop its own entries for the pages, which keep their contents and their place in
     /// the guest's tables: what a change of the host's protection does.
     ///

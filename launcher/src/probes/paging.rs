@@ -5,8 +5,7 @@
 //! to walk to it; after user space has cleared the bit and the cached translations are gone, the
 //! next load sets it again. With shadow paging the processor walks KVM's tables, whose entries
 //! outlive a change of CR3: the guest's entry stays as it is until KVM drops the shadow of it.
-//! `doctor` shows the outcome: with shadow paging every first touch of a page costs more, and accessed
-//! bits do not say what was read.
+//! `doctor` shows the outcome: with shadow paging every first touch of a page costs more.
 
 use std::io;
 
@@ -29,17 +28,12 @@ pub(crate) enum Paging {
 /// # Errors
 /// As [`super::run_guest`], and when some pages say this and some that.
 pub(crate) fn find(vcpu: &mut Vcpu) -> io::Result<Paging> {
-    let machine = vcpu.machine();
-    let pages = Pages::new(machine, PAGES)?;
-    let accessed = || {
-        let set = |va: &u64| machine.tables.take_accessed(*va);
-        pages.addresses().filter(set).count() as u64
-    };
+    let pages = Pages::new(vcpu.machine(), PAGES)?;
     pages.load_all(vcpu)?;
-    accessed();
+    pages.take_accessed();
     vcpu.flush_translations()?;
     pages.load_all(vcpu)?;
-    match accessed() {
+    match pages.take_accessed() {
         PAGES => Ok(Paging::Nested),
         0 => Ok(Paging::Shadow),
         some => Err(io::Error::other(format!(

@@ -39,16 +39,12 @@ pub(crate) struct Outcome {
 pub(crate) fn find(vcpu: &mut Vcpu) -> io::Result<Outcome> {
     let machine = vcpu.machine();
     let pages = Pages::new(machine, PAGES)?;
-    let accessed = || {
-        let set = |va: &u64| machine.tables.take_accessed(*va);
-        pages.addresses().filter(set).count() as u64
-    };
     pages.load_all(vcpu)?;
-    accessed();
+    pages.take_accessed();
     for rearm in [Rearm::Flush, Rearm::Drop] {
         machine.rearm_reads(rearm)?;
         let armed_ns = pages.load_all(vcpu)?;
-        if accessed() == PAGES {
+        if pages.take_accessed() == PAGES {
             let again_ns = pages.load_all(vcpu)?;
             let access_ns = armed_ns.saturating_sub(again_ns) / PAGES;
             return Ok(Outcome { rearm, access_ns });

@@ -185,7 +185,7 @@ impl GuestThread {
     pub(crate) fn kernel_wrote(&self, addr: u64, len: u64) {
         let log = &self.stats.kernel;
         if log.is_on() && !log.push(addr, len) {
-            self.process.tracker.drain_kernel(self.vcpu.id());
+            self.process.tracker.take_kernel_writes();
             log.push(addr, len);
         }
     }

@@ -108,13 +108,8 @@ impl BackOff {
         let _ = machine.rearm_reads(Rearm::Drop);
     }
 
-    /// At the end of the program: nothing that it wrote is missed.
-    pub(super) fn finish(&mut self, machine: &Machine, table: &Mappings, book: &mut Book) {
-        self.count_all(machine, table, book);
-    }
-
     /// Those that were stored to meanwhile have an event.
-    fn count_all(&self, machine: &Machine, table: &Mappings, book: &mut Book) {
+    pub(super) fn count_all(&self, machine: &Machine, table: &Mappings, book: &mut Book) {
         for &va in &self.pages {
             if machine.tables.take_dirty(va) {
                 book.count(table, va, Kind::Write, 0);

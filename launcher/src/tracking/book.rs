@@ -32,6 +32,8 @@ pub(super) struct Book {
     region: Region,
     place: Place,
     tally: Tally,
+    /// Regions with events in this epoch, one entry at most for each kind.
+    counted: Vec<u64>,
 }
 
 /// What the present epoch has so far.
@@ -90,6 +92,7 @@ impl Book {
             },
             place: Place::default(),
             tally: Tally::default(),
+            counted: Vec::new(),
         }
     }
 
@@ -101,6 +104,7 @@ impl Book {
             known_pages: self.writer.pages(),
             ..Tally::default()
         };
+        self.counted.clear();
         self.writer.begin_epoch(self.epoch, now_ns);
     }
 
@@ -196,12 +200,13 @@ impl Book {
             self.census.retire(part, mapping, self.epoch);
         }
         self.census.add_up(table);
-        // Only regions with counter pages can have been counted.
-        let mut va = range.start;
-        while va < range.end {
-            let stop = range.end.min((va | (LEAF_SPAN - 1)) + 1);
-            self.forget(va..stop);
-            va = stop;
+        // Not by the size of the range: a reservation of terabytes is given back in one call, too.
+        for i in 0..self.counted.len() {
+            let region = self.counted[i]..self.counted[i] + LEAF_SPAN;
+            let pages = region.start.max(range.start)..region.end.min(range.end);
+            if !pages.is_empty() {
+                self.forget(pages);
+            }
         }
     }
 
@@ -220,6 +225,7 @@ impl Book {
         let seen = &mut self.seen[heat.get()];
         if seen[0] != u64::from(self.epoch) {
             *seen = [u64::from(self.epoch), 0, 0, 0, 0, 0, 0, 0, 0];
+            self.counted.push(va & !(LEAF_SPAN - 1));
         }
         let was = seen[word] & bit != 0;
         seen[word] |= bit;

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 
-use vmmload_consumer::{Counter, End, Kind, SegmentWriter, Track};
+use vmmload_consumer::{Counter, End, Kind, SegmentWriter};
 
 use super::back_off::BackOff;
 use super::book::{Book, Ended};
@@ -49,7 +49,6 @@ impl Harvest {
             store_ns: 0,
             reads: None,
         });
-        let reads = arming.reads.filter(|_| config.track == Track::ReadWrite);
         Self {
             book: Book::new(writer, heat_pages),
             settler: Settler::new(),
@@ -57,7 +56,7 @@ impl Harvest {
             back_off: BackOff::default(),
             logs: Vec::new(),
             pace: Pace::new(arming, config.max_overhead),
-            reads: reads.map(|reads| reads.rearm),
+            reads: arming.reads.map(|reads| reads.rearm),
             continuous: config.interval.is_zero(),
             mappings: None,
             ended: false,
@@ -107,29 +106,14 @@ impl Harvest {
         book.retire(table, range);
     }
 
-    /// Empties the log of what the kernel wrote for vCPU `id`, on its own thread.
-    pub(super) fn drain_kernel(&mut self, id: u32) {
-        let Self {
-            logs,
-            kernel,
-            ended,
-            ..
-        } = self;
-        for log in logs.iter().filter(|log| log.id == id) {
+    /// Takes what the vCPUs' threads have noted of the kernel's writes.
+    pub(super) fn take_kernel_writes(&mut self) {
+        for log in &self.logs {
             log.stats.kernel.drain(|addr, len| {
-                if !*ended {
-                    kernel.add(addr, len);
+                if !self.ended {
+                    self.kernel.add(addr, len);
                 }
             });
-        }
-    }
-
-    /// Takes what the vCPUs' threads have noted of the kernel's writes.
-    fn take_kernel_writes(&mut self) {
-        for log in &self.logs {
-            log.stats
-                .kernel
-                .drain(|addr, len| self.kernel.add(addr, len));
         }
     }
 
@@ -202,10 +186,10 @@ impl Harvest {
         if self.ended {
             return false;
         }
-        self.ended = true;
         self.take_kernel_writes();
-        let (machine, book) = (process.machine, &mut self.book);
-        self.back_off.finish(machine, table, book);
+        self.ended = true;
+        self.back_off
+            .count_all(process.machine, table, &mut self.book);
         self.end_epoch(process, table, Take::All);
         self.book.writer.finish(end);
         true

@@ -16,7 +16,7 @@ use crate::cli::RunConfig;
 use crate::host::clock::Notice;
 use crate::host::{descriptors, messages, origin, signals as host, threads};
 use crate::kvm::dirty_ring::DirtyRing;
-use crate::machine::Machine;
+use crate::machine::{Machine, Tracking};
 use crate::process::mappings::Mappings;
 use crate::process::overdue::Overdue;
 use crate::process::stack;
@@ -57,10 +57,7 @@ impl Tracker {
         segment.interval_ns = u64::try_from(config.interval.as_nanos()).unwrap_or(u64::MAX);
         segment.track = config.track;
         segment.max_overhead = config.max_overhead;
-        segment.buffer = match config.track {
-            Track::None => 0,
-            Track::Write | Track::ReadWrite => config.buffer,
-        };
+        segment.buffer = Tracking::of(config).ring_entries;
         segment.command = command.to_vec();
         segment.directory = descriptors::segments();
         // Where memory is limited, the tables of counters, and of who owns them, must not take it all.
@@ -98,9 +95,9 @@ impl Tracker {
         self.lock().drain_vcpu(process.machine, &table, id);
     }
 
-    /// Makes room in the log of what the kernel wrote for vCPU `id`, on its own thread, because it is full.
-    pub(crate) fn drain_kernel(&self, id: u32) {
-        self.lock().drain_kernel(id);
+    /// Makes room in the logs of what the kernel wrote, because one is full.
+    pub(crate) fn take_kernel_writes(&self) {
+        self.lock().take_kernel_writes();
     }
 
     /// Takes the pages of `range` away from the guest because their mappings in `table` are about to go: what
