@@ -28,10 +28,14 @@
 #![cfg_attr(all(test, loom), allow(dead_code, unused_imports, unused_macros))]
 
 #[cfg(not(all(test, loom)))]
+mod attach;
+#[cfg(not(all(test, loom)))]
 mod consumer;
 #[cfg(not(all(test, loom)))]
 mod create;
 mod heat;
+#[cfg(not(all(test, loom)))]
+mod info;
 #[cfg(not(all(test, loom)))]
 mod layout;
 #[cfg(not(all(test, loom)))]
@@ -39,6 +43,8 @@ mod list;
 mod mappings;
 #[cfg(not(all(test, loom)))]
 mod memory;
+#[cfg(not(all(test, loom)))]
+mod reclaim;
 mod ring;
 mod sync;
 #[cfg(not(all(test, loom)))]
@@ -49,10 +55,14 @@ mod words;
 mod writer;
 
 #[cfg(not(all(test, loom)))]
-pub use consumer::{AttachError, Consumer, Info, Item, Status};
+pub use attach::AttachError;
+#[cfg(not(all(test, loom)))]
+pub use consumer::{Consumer, Item, Status};
 #[cfg(not(all(test, loom)))]
 pub use create::{CreateError, SegmentConfig};
 pub use heat::{Heat, HeatIndex, HugePage};
+#[cfg(not(all(test, loom)))]
+pub use info::Info;
 #[cfg(not(all(test, loom)))]
 pub use list::{consumers, list, segment_name};
 pub use mappings::{

@@ -1,6 +1,7 @@
 //! Finding the segments there are.
 
-use crate::consumer::{Consumer, Info, Status};
+use crate::consumer::{Consumer, Status};
+use crate::info::Info;
 use crate::memory::path_of;
 use crate::sys;
 use std::fs;

@@ -1,11 +1,11 @@
 //! The writing side of a segment, used by the launcher only.
 
-use crate::consumer::{Consumer, Status};
 use crate::create::{CreateError, SegmentConfig};
 use crate::heat::{self, HeatIndex, HeatMemory, HeatWriter};
 use crate::layout::Layout;
 use crate::mappings::{self, MapMemory, MapWriter, MappingEntry};
-use crate::memory::{FileSizeLimit, WriterMemory, path_of};
+use crate::memory::{WriterMemory, path_of};
+use crate::reclaim::create_memory;
 use crate::ring::{Published, RingMemory, RingWriter};
 use crate::sync::{AtomicU64, Ordering};
 use crate::wire::{
@@ -15,10 +15,6 @@ use crate::wire::{
 use crate::words::{Counter, End, Kind, Method};
 use crate::{segment_name, sys};
 use core::ops::Range;
-use shared_memory::ShmemError;
-use std::os::fd::BorrowedFd;
-use std::path::PathBuf;
-use std::{fs, io};
 use zerocopy::{FromZeros, IntoBytes};
 
 /// The one writer of a segment. Dropping it removes the segment's name.
@@ -297,47 +293,6 @@ impl SegmentWriter {
 
 fn page_at(base: usize, page: usize) -> Range<usize> {
     base + page * PAGE_SIZE..base + (page + 1) * PAGE_SIZE
-}
-
-/// Creates the file, replacing one that nobody writes any more.
-fn create_memory(
-    name: &str,
-    bytes: usize,
-    directory: Option<BorrowedFd<'static>>,
-) -> Result<WriterMemory, CreateError> {
-    let _limit = FileSizeLimit::allow(bytes).map_err(|limit| CreateError::FileSizeLimit {
-        limit,
-        needed: bytes,
-    })?;
-    let mut created = WriterMemory::create(name, bytes, directory);
-    if matches!(created, Err(ShmemError::MappingIdExists)) {
-        remove_stale(path_of(name))?;
-        created = WriterMemory::create(name, bytes, directory);
-    }
-    created.map_err(|source| CreateError::Create {
-        path: path_of(name),
-        source,
-    })
-}
-
-/// Removes a segment whose writer is gone, or is this very process before it executed a new program.
-fn remove_stale(path: PathBuf) -> Result<(), CreateError> {
-    // Unreadable, half-written or ended: in the way all the same.
-    if let Ok(old) = Consumer::open(&path)
-        && old.status() == Status::Running
-        && old.pid() != std::process::id()
-    {
-        return Err(CreateError::InUse {
-            path,
-            pid: old.pid(),
-        });
-    }
-    match fs::remove_file(&path) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            Err(CreateError::Stale { path, source })
-        }
-        _ => Ok(()),
-    }
 }
 
 fn header(config: &SegmentConfig, layout: &Layout) -> Header {
