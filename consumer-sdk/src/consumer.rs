@@ -1,19 +1,21 @@
 //! The reading side of a segment: attach, check, follow.
 
 use crate::attach::{AttachError, check_header, load_header, open_trusted};
-use crate::heat::{self, Heat, HugePage};
+use crate::heat::{self, Heat, HeatMemory, HugePage};
+use crate::heat_map::HeatMap;
 use crate::info::Info;
 use crate::layout::{BadField, Layout};
 use crate::mappings::{self, Mappings};
 use crate::memory::{ReaderMemory, path_of};
 use crate::ring::{Found, RingReader};
 use crate::segment_name;
-use crate::sync::{Ordering, load_acquire};
+use crate::sync::{AtomicU64, Ordering, load_acquire};
 use crate::sys;
-use crate::wire::{Epoch, Event, Header, PAGE_SIZE, field};
-use crate::words::End;
-use crate::writer::{epoch_memory, heat_memory, map_memory, ring_memory};
+use crate::wire::{Child, Epoch, Event, Header, PAGE_SIZE, PAGES_PER_REGION, REGION_WORDS, field};
+use crate::words::{End, ProcessId, Track};
+use crate::writer::{epoch_memory, heat_memory, link_memory, map_memory, ring_memory};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// What [`Consumer::next`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +50,39 @@ pub struct Consumer {
     header: Header,
     ring: RingReader,
     epochs: RingReader,
+    links: RingReader,
     path: PathBuf,
+}
+
+/// What [`Consumer::read`] has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// Events in the front of the buffer.
+    pub read: usize,
+    /// Records lost, as [`Item::Lost`] has them, before, between or behind those.
+    pub lost: u64,
+}
+
+/// Why [`Consumer::wait`] has returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Woken {
+    /// There are records, finished epochs or children that this consumer has not read.
+    News,
+    /// There is nothing new.
+    TimedOut,
+    /// The process has ended or died, and this consumer has read everything: there will be no more.
+    Over,
+}
+
+/// The heat table as it is in the segment: without a copy, and changing while the process runs.
+#[derive(Clone, Copy, Debug)]
+pub struct HeatWords<'a> {
+    /// For each region of 2 MiB and kind, in the order in which they were first touched:
+    /// `address >> 21 << 2 | kind`, and the last epoch in which any of its pages changed.
+    pub regions: &'a [[AtomicU64; REGION_WORDS]],
+    /// For each of them, one word for each of its 512 pages: the number of events in the low half, the
+    /// [epoch](Heat::epoch) in the high half.
+    pub cells: &'a [[AtomicU64; PAGES_PER_REGION]],
 }
 
 impl Consumer {
@@ -84,12 +118,14 @@ impl Consumer {
         let memory = map(layout.len)?;
         let ring = RingReader::oldest(ring_memory(memory.words(), &layout));
         let epochs = RingReader::oldest(epoch_memory(memory.words(), &layout));
+        let links = RingReader::oldest(link_memory(memory.words(), &layout));
         Ok(Self {
             memory,
             layout,
             header,
             ring,
             epochs,
+            links,
             path: path.into(),
         })
     }
@@ -110,6 +146,7 @@ impl Consumer {
         let words = self.memory.words();
         self.ring = RingReader::newest(ring_memory(words, &self.layout));
         self.epochs = RingReader::newest(epoch_memory(words, &self.layout));
+        self.links = RingReader::newest(link_memory(words, &self.layout));
     }
 
     /// Moves the cursors back to the oldest record and the oldest epoch that are still there.
@@ -117,6 +154,7 @@ impl Consumer {
         let words = self.memory.words();
         self.ring = RingReader::oldest(ring_memory(words, &self.layout));
         self.epochs = RingReader::oldest(epoch_memory(words, &self.layout));
+        self.links = RingReader::oldest(link_memory(words, &self.layout));
     }
 
     /// Position of the record that comes next: grows by one for each delivered or lost one.
@@ -135,6 +173,112 @@ impl Consumer {
         match self.ring.next(ring, is_known)? {
             Found::Record(words) => Event::from_words(words).map(Item::Event),
             Found::Lost(records) => Some(Item::Lost(records)),
+        }
+    }
+
+    /// The next records, many at a time: fills `events` from the front, with as many as there are.
+    ///
+    /// What was read and what was lost always add up to what [`Self::position`] has grown by.
+    pub fn read(&mut self, events: &mut [Event]) -> Batch {
+        let ring = ring_memory(self.memory.words(), &self.layout);
+        let (read, lost) = self.ring.read(ring, events, Event::from_words);
+        Batch { read, lost }
+    }
+
+    /// The records that are there now, one after the other.
+    pub fn drain(&mut self) -> impl Iterator<Item = Item> + '_ {
+        std::iter::from_fn(|| self.next())
+    }
+
+    /// Sleeps until there is something to read, for `timeout` at most; with `None`, until there is or the process
+    /// is gone. Records are announced at the end of their epoch.
+    ///
+    /// The process is not slowed by those who sleep. A process that was killed is noticed within an epoch,
+    /// or a second where epochs are longer.
+    pub fn wait(&self, timeout: Option<Duration>) -> Woken {
+        let end = timeout.map(|timeout| Instant::now() + timeout);
+        loop {
+            let (news, seen) = self.news();
+            if let Some(woken) = self.look() {
+                return woken;
+            }
+            let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+            if left == Some(Duration::ZERO) {
+                return Woken::TimedOut;
+            }
+            let slice = self.longest_sleep();
+            sys::futex_wait(news, seen, left.map_or(slice, |left| left.min(slice)));
+        }
+    }
+
+    /// The word that changes with everything worth waking up for, and what it is now.
+    pub(crate) fn news(&self) -> (&AtomicU64, u32) {
+        let word = self.word(field!(news));
+        // Pairs with the store in `SegmentWriter::tell`. What is published later changes the word.
+        (word, load_acquire(word) as u32)
+    }
+
+    /// Whether there is something to read, or never will be.
+    pub(crate) fn look(&self) -> Option<Woken> {
+        if self.has_news() {
+            return Some(Woken::News);
+        }
+        if self.status() == Status::Running {
+            return None;
+        }
+        // What a process publishes right before its end.
+        Some(match self.has_news() {
+            true => Woken::News,
+            false => Woken::Over,
+        })
+    }
+
+    pub(crate) fn has_news(&self) -> bool {
+        let behind = |reader: &RingReader, head| reader.position() < load_acquire(self.word(head));
+        behind(&self.ring, field!(ring_head))
+            || behind(&self.epochs, field!(epochs_head))
+            || behind(&self.links, field!(links_head))
+    }
+
+    /// How long one may sleep without looking whether the process lives.
+    pub(crate) fn longest_sleep(&self) -> Duration {
+        const LEAST: Duration = Duration::from_millis(10);
+        Duration::from_nanos(self.header.interval_ns).clamp(LEAST, Duration::from_secs(1))
+    }
+
+    /// The first process of the `vmmload run` that this one descends from.
+    pub fn session(&self) -> ProcessId {
+        self.header.session()
+    }
+
+    /// This process, whatever becomes of its id.
+    pub fn id(&self) -> ProcessId {
+        ProcessId {
+            pid: self.header.pid,
+            start: self.header.writer_start,
+        }
+    }
+
+    /// The wrapped processes that this one has forked, oldest first: those that are still in their ring.
+    pub fn children(&self) -> Vec<Child> {
+        let ring = link_memory(self.memory.words(), &self.layout);
+        let mut reader = RingReader::oldest(ring);
+        let mut children = Vec::new();
+        while let Some(found) = reader.next(ring, |_| true) {
+            if let Found::Record(words) = found {
+                children.push(Child::from_words(words));
+            }
+        }
+        children
+    }
+
+    /// The next process that this one has forked; `None` when there is no other yet.
+    pub fn next_child(&mut self) -> Option<Child> {
+        let ring = link_memory(self.memory.words(), &self.layout);
+        loop {
+            if let Found::Record(words) = self.links.next(ring, |_| true)? {
+                return Some(Child::from_words(words));
+            }
         }
     }
 
@@ -169,12 +313,27 @@ impl Consumer {
     /// How the regions of 2 MiB that were touched since the process started are used, by address: what
     /// huge pages there would hold.
     pub fn huge_pages(&self) -> Vec<HugePage> {
-        heat::huge_pages(heat_memory(self.memory.words(), &self.layout))
+        heat::huge_pages(self.heat_memory())
     }
 
     /// Every page's total since the process started, in no particular order.
     pub fn heat(&self) -> impl Iterator<Item = Heat> + '_ {
-        heat::cells(heat_memory(self.memory.words(), &self.layout))
+        heat::cells(self.heat_memory())
+    }
+
+    /// A copy of every page's total, to look things up in and to compare with a later one.
+    pub fn heat_map(&self) -> HeatMap {
+        HeatMap::of_table(self.heat_memory())
+    }
+
+    /// The heat table itself.
+    pub fn heat_words(&self) -> HeatWords<'_> {
+        let heat = self.heat_memory();
+        let used = heat.used();
+        HeatWords {
+            regions: &heat.regions.as_chunks().0[..used],
+            cells: &heat.cells.as_chunks().0[..used],
+        }
     }
 
     /// The `n` pages with the most events since the process started, hottest first.
@@ -221,7 +380,19 @@ impl Consumer {
         Info::new(&self.header, &now, epoch)
     }
 
-    fn load(&self, index: usize) -> u64 {
+    pub(crate) fn track(&self) -> Option<Track> {
+        Track::from_bits(self.header.track)
+    }
+
+    pub(crate) fn heat_memory(&self) -> HeatMemory<'_> {
+        heat_memory(self.memory.words(), &self.layout)
+    }
+
+    pub(crate) fn word(&self, index: usize) -> &AtomicU64 {
+        &self.memory.words()[index]
+    }
+
+    pub(crate) fn load(&self, index: usize) -> u64 {
         self.memory.words()[index].load(Ordering::Relaxed)
     }
 }

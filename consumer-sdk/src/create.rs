@@ -1,5 +1,6 @@
 //! What a new segment is to hold, and why it cannot be made.
 
+use crate::layout::Sizes;
 use crate::words::{ProcessId, Track};
 use shared_memory::ShmemError;
 use std::io;
@@ -16,6 +17,8 @@ pub struct SegmentConfig {
     pub start: Option<u64>,
     /// The wrapped process that forked it.
     pub parent: Option<ProcessId>,
+    /// The first process of the `vmmload run` that it descends from. `None`: itself.
+    pub session: Option<ProcessId>,
     /// Its arguments, NUL-separated; the first 256 bytes are kept.
     pub command: Vec<u8>,
     /// Epoch length in nanoseconds.
@@ -26,6 +29,8 @@ pub struct SegmentConfig {
     pub ring_records: u32,
     /// Capacity of the ring of epochs, a power of two.
     pub epoch_records: u32,
+    /// Capacity of the ring of process links, a power of two.
+    pub link_records: u32,
     /// Per cent of the program's time that tracking may take.
     pub max_overhead: u32,
     /// Entries of each vCPU's dirty ring.
@@ -41,24 +46,37 @@ pub struct SegmentConfig {
 }
 
 impl SegmentConfig {
-    /// The default capacities: 65,536 records (2.5 MiB), 4,096 epochs (256 KiB), 65,536 counter pages (256 MiB, of which only
+    /// The default capacities: 65,536 records (2.5 MiB), 4,096 epochs (256 KiB), 1,024 process links (32 KiB), 65,536 counter pages (256 MiB, of which only
     /// touched ones exist), 16,384 mappings, 1 MiB of names.
     pub fn new(pid: u32) -> Self {
         Self {
             pid,
             start: None,
             parent: None,
+            session: None,
             command: Vec::new(),
             interval_ns: 100_000_000,
             track: Track::Write,
             ring_records: 65_536,
             epoch_records: 4096,
+            link_records: 1024,
             max_overhead: 100,
             buffer: 0,
             heat_pages: 65_536,
             map_entries: 16_384,
             string_bytes: 1 << 20,
             directory: None,
+        }
+    }
+
+    pub(crate) fn sizes(&self) -> Sizes {
+        Sizes {
+            ring_records: self.ring_records,
+            epoch_records: self.epoch_records,
+            link_records: self.link_records,
+            heat_pages: self.heat_pages,
+            map_entries: self.map_entries,
+            string_bytes: self.string_bytes,
         }
     }
 }

@@ -1,14 +1,18 @@
 //! The heat table: per-page counters, so that a late reader has the totals without the history.
 //!
-//! Each pair of a 2 MiB region and a [`Kind`] that was ever touched has one page of 512 counters. The
-//! segment holds a dense array of keys, in the order of allocation, and the counter pages beside it:
-//! key `i` names the region and kind of counter page `i`. Both only ever grow. The hash table that
-//! finds a key's index is the writer's own, in private memory.
+//! Each pair of a 2 MiB region and a [`Kind`] that was ever touched has one page of 512 cells. The
+//! segment holds a dense list of these regions, in the order of allocation, and the pages of cells beside
+//! it: entry `i` names the region and kind of page `i`. Both only ever grow. The hash table that
+//! finds a region's index is the writer's own, in private memory.
+//!
+//! A cell is one word, so that no reader sees half of it: how many events its page has had, and in which
+//! epoch it may have changed last. Entries of the list say the latter of their whole region.
 
 use crate::mappings::{Mapping, Mappings};
 use crate::sync::{AtomicU64, Ordering, load_acquire};
-use crate::wire::{PAGE_SIZE, PAGES_PER_REGION, WORD};
+use crate::wire::{PAGE_SIZE, PAGES_PER_REGION, REGION_WORDS, UNWATCHED, WORD, halves, pair};
 use crate::words::Kind;
+use core::ops::Range;
 use std::collections::BTreeMap;
 
 /// Bits of an address below its 2 MiB region.
@@ -19,8 +23,8 @@ const PAGE_SHIFT: u32 = 12;
 const GROUP: usize = 32;
 /// Slots looked at before the table counts as full; keeps `region` bounded.
 const MAX_PROBES: usize = 512;
-/// Keys in one page of the key array.
-const KEYS_PER_PAGE: usize = PAGE_SIZE / WORD;
+/// Entries in one page of the list of regions.
+const REGIONS_PER_PAGE: usize = PAGE_SIZE / (REGION_WORDS * WORD);
 
 /// Index of a counter page, dense in the order of allocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -36,19 +40,37 @@ impl HeatIndex {
 /// The words of one heat table in memory.
 #[derive(Clone, Copy)]
 pub(crate) struct HeatMemory<'a> {
-    /// Number of keys, and of counter pages, in use.
+    /// Number of regions, and of pages of cells, in use.
     pub(crate) used: &'a AtomicU64,
-    /// One key for each counter page.
-    pub(crate) keys: &'a [AtomicU64],
-    /// [`PAGES_PER_REGION`] counters for each key.
-    pub(crate) counters: &'a [AtomicU64],
+    /// [`REGION_WORDS`] for each region: its key, and the last epoch of any of its cells.
+    pub(crate) regions: &'a [AtomicU64],
+    /// [`PAGES_PER_REGION`] cells for each region.
+    pub(crate) cells: &'a [AtomicU64],
 }
 
 impl<'a> HeatMemory<'a> {
     fn page(&self, index: usize) -> Option<&'a [AtomicU64; PAGES_PER_REGION]> {
-        self.counters
+        self.cells
             .get(index.checked_mul(PAGES_PER_REGION)?..)?
             .first_chunk()
+    }
+
+    fn cell(&self, index: usize, addr: u64) -> Option<&'a AtomicU64> {
+        self.page(index)?.get(page_in_region(addr))
+    }
+
+    fn region(&self, index: usize) -> Option<&'a [AtomicU64; REGION_WORDS]> {
+        self.regions
+            .get(index.checked_mul(REGION_WORDS)?..)?
+            .first_chunk()
+    }
+
+    /// How many regions are there, all of whose words may be read.
+    pub(crate) fn used(&self) -> usize {
+        // Pairs with the store of `used` in `insert`.
+        let used = usize::try_from(load_acquire(self.used)).unwrap_or(usize::MAX);
+        used.min(self.regions.len() / REGION_WORDS)
+            .min(self.cells.len() / PAGES_PER_REGION)
     }
 }
 
@@ -60,10 +82,10 @@ fn key_of(addr: u64, kind: Kind) -> u64 {
 /// The parts of the table that need memory before they can be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Backing {
-    /// This page of the key array.
-    Keys(usize),
-    /// This counter page.
-    Counters(usize),
+    /// This page of the list of regions.
+    Regions(usize),
+    /// This page of cells.
+    Cells(usize),
 }
 
 /// The writer's private half of the heat table.
@@ -73,7 +95,7 @@ pub(crate) struct HeatWriter {
     slots: Vec<u64>,
     used: usize,
     capacity: usize,
-    key_pages: usize,
+    region_pages: usize,
     /// Memory was refused: not asked for again before the next epoch.
     starved: bool,
     last: Option<(u64, HeatIndex)>,
@@ -87,7 +109,7 @@ impl HeatWriter {
             slots: vec![0; slots],
             used: 0,
             capacity: heat_pages,
-            key_pages: 0,
+            region_pages: 0,
             starved: false,
             last: None,
         }
@@ -160,24 +182,25 @@ impl HeatWriter {
             return None;
         }
         let index = self.used;
-        let key_page = index / KEYS_PER_PAGE;
-        if key_page == self.key_pages {
-            self.starved = !back(Backing::Keys(key_page));
-            self.key_pages += usize::from(!self.starved);
+        let region_page = index / REGIONS_PER_PAGE;
+        if region_page == self.region_pages {
+            self.starved = !back(Backing::Regions(region_page));
+            self.region_pages += usize::from(!self.starved);
         }
-        self.starved = self.starved || !back(Backing::Counters(index));
+        self.starved = self.starved || !back(Backing::Cells(index));
         if self.starved {
             return None;
         }
-        heat.keys.get(index)?.store(key, Ordering::Relaxed);
+        heat.region(index)?[0].store(key, Ordering::Relaxed);
         self.slots[slot] = (key + 1) << 16 | index as u64;
         self.used += 1;
-        // Pairs with the load of `used` in `cells`: who sees the count sees the key.
+        // Pairs with the load in `HeatMemory::used`: who sees the count sees the key.
         heat.used.store(self.used as u64, Ordering::Release);
         Some(HeatIndex(index as u32))
     }
 
-    /// Adds to a page's counter. Returns whether this is the first event of any kind for that page.
+    /// Adds to a page's count, in this epoch. Returns whether this is the first event of any kind for that
+    /// page.
     #[inline]
     pub(crate) fn add(
         &self,
@@ -185,15 +208,60 @@ impl HeatWriter {
         index: HeatIndex,
         addr: u64,
         count: u32,
+        epoch: u32,
     ) -> bool {
-        let offset = page_in_region(addr);
-        let Some(page) = heat.page(index.get()) else {
+        let (Some(page), Some(region)) = (heat.page(index.get()), heat.region(index.get())) else {
             return false;
         };
-        // One writer: a plain load and store are enough, and readers want no order between counters.
-        let before = page[offset].load(Ordering::Relaxed);
-        page[offset].store(before.wrapping_add(u64::from(count)), Ordering::Relaxed);
+        let cell = &page[page_in_region(addr)];
+        // One writer: a plain load and store are enough, and readers want no order between cells.
+        let (before, _) = halves(cell.load(Ordering::Relaxed));
+        cell.store(pair(before.saturating_add(count), epoch), Ordering::Relaxed);
+        raise(&region[1], epoch);
         before == 0 && count > 0 && !self.touched_otherwise(heat, index, addr)
+    }
+
+    /// Stores to a page that has had write events go unseen from now on. Returns the epoch of the last one.
+    pub(crate) fn leave_alone(&self, heat: HeatMemory<'_>, addr: u64) -> Option<u32> {
+        let index = self.known_region(addr, Kind::Write)?.get();
+        let (cell, last) = (heat.cell(index, addr)?, &heat.region(index)?[1]);
+        let (count, before) = halves(cell.load(Ordering::Relaxed));
+        cell.store(pair(count, UNWATCHED), Ordering::Relaxed);
+        last.store(UNWATCHED.into(), Ordering::Relaxed);
+        Some(before)
+    }
+
+    /// Stores to a page are seen again in this epoch. Without an event meanwhile, it was not written since
+    /// epoch `before`.
+    pub(crate) fn watch_again(&self, heat: HeatMemory<'_>, addr: u64, before: u32, epoch: u32) {
+        let Some(index) = self.known_region(addr, Kind::Write).map(HeatIndex::get) else {
+            return;
+        };
+        let (Some(cell), Some(region)) = (heat.cell(index, addr), heat.region(index)) else {
+            return;
+        };
+        let (count, now) = halves(cell.load(Ordering::Relaxed));
+        if now == UNWATCHED {
+            cell.store(pair(count, before), Ordering::Relaxed);
+        }
+        region[1].store(epoch.into(), Ordering::Relaxed);
+    }
+
+    /// The contents of `pages` were given back: those of them that had events may differ from this epoch on.
+    pub(crate) fn discard(&self, heat: HeatMemory<'_>, pages: &Range<u64>, epoch: u32) {
+        let first = pages.start >> REGION_SHIFT;
+        let last = pages.end.saturating_sub(1) >> REGION_SHIFT;
+        // By the size of the range or by that of the table, whichever is less: a reservation of terabytes is
+        // given back in one call, too.
+        if (last - first) < self.used as u64 {
+            for key in first << 2..(last + 1) << 2 {
+                if let Some(Ok(index)) = self.find(key) {
+                    discard_in(heat, index.get(), pages, epoch);
+                }
+            }
+        } else {
+            (0..self.used).for_each(|index| discard_in(heat, index, pages, epoch));
+        }
     }
 
     /// Whether the page has events of another kind than that of `index`.
@@ -201,15 +269,44 @@ impl HeatWriter {
         Kind::ALL
             .iter()
             .any(|&kind| match self.find(key_of(addr, kind)) {
-                Some(Ok(other)) if other != index => heat
-                    .page(other.get())
-                    .is_some_and(|page| page[page_in_region(addr)].load(Ordering::Relaxed) > 0),
+                Some(Ok(other)) if other != index => heat.page(other.get()).is_some_and(|page| {
+                    halves(page[page_in_region(addr)].load(Ordering::Relaxed)).0 > 0
+                }),
                 _ => false,
             })
     }
 }
 
-fn page_in_region(addr: u64) -> usize {
+/// See [`HeatWriter::discard`], for one region.
+fn discard_in(heat: HeatMemory<'_>, index: usize, pages: &Range<u64>, epoch: u32) {
+    let (Some(region), Some(page)) = (heat.region(index), heat.page(index)) else {
+        return;
+    };
+    let base = region[0].load(Ordering::Relaxed) >> 2 << REGION_SHIFT;
+    let end = pages.end.min(base.saturating_add(HugePage::BYTES));
+    let start = pages.start.max(base);
+    if start >= end {
+        return;
+    }
+    let inside = (start - base) >> PAGE_SHIFT..(end - base).div_ceil(PAGE_SIZE as u64);
+    for cell in &page[inside.start as usize..inside.end as usize] {
+        let (count, before) = halves(cell.load(Ordering::Relaxed));
+        if count > 0 && before < epoch {
+            cell.store(pair(count, epoch), Ordering::Relaxed);
+            raise(&region[1], epoch);
+        }
+    }
+}
+
+/// The last epoch of a region grows, but for the end of a time when a page of it was not watched.
+#[inline]
+fn raise(last: &AtomicU64, epoch: u32) {
+    if last.load(Ordering::Relaxed) < u64::from(epoch) {
+        last.store(epoch.into(), Ordering::Relaxed);
+    }
+}
+
+pub(crate) fn page_in_region(addr: u64) -> usize {
     (addr >> PAGE_SHIFT) as usize % PAGES_PER_REGION
 }
 
@@ -220,32 +317,71 @@ pub struct Heat {
     pub addr: u64,
     /// Who touched it.
     pub kind: Kind,
-    /// Number of events.
+    /// Number of events; a segment counts up to `u32::MAX`.
     pub count: u64,
+    /// Epoch of the last one, or later, when the page's contents were given back to the system;
+    /// [`UNWATCHED`](crate::UNWATCHED) while stores there go unseen, for a page that is written all the time.
+    pub epoch: u32,
 }
 
-/// Every counter that is not zero, in the order in which the regions were first touched.
-pub(crate) fn cells(heat: HeatMemory<'_>) -> impl Iterator<Item = Heat> + '_ {
-    // Pairs with the store of `used` in `insert`.
-    let used = usize::try_from(load_acquire(heat.used)).unwrap_or(usize::MAX);
-    let regions = heat.keys.iter().take(used).enumerate();
-    regions.flat_map(move |(index, key)| {
-        let key = key.load(Ordering::Relaxed);
-        let page: &[AtomicU64] = heat.page(index).map_or(&[], |page| page);
-        let kind = Kind::from_bits(key & 3);
-        let base = key >> 2 << REGION_SHIFT;
-        page.iter()
-            .enumerate()
-            .filter_map(move |(offset, counter)| {
-                let count = counter.load(Ordering::Relaxed);
-                let addr = base | (offset as u64) << PAGE_SHIFT;
-                (count > 0).then_some(Heat {
-                    addr,
-                    kind: kind?,
-                    count,
-                })
-            })
+/// Region and kind of an entry of the list: its first address. `None` for a kind that is not known.
+pub(crate) fn region_of(key: u64) -> Option<(u64, Kind)> {
+    Some((key >> 2 << REGION_SHIFT, Kind::from_bits(key & 3)?))
+}
+
+/// What a cell says of its page, if that had any events.
+pub(crate) fn heat_of(base: u64, kind: Kind, offset: usize, cell: u64) -> Option<Heat> {
+    let (count, epoch) = halves(cell);
+    let addr = base | (offset as u64) << PAGE_SHIFT;
+    (count > 0).then_some(Heat {
+        addr,
+        kind,
+        count: count.into(),
+        epoch,
     })
+}
+
+/// The regions and their cells, in the order in which they were first touched, of those whose last epoch is
+/// above `since`.
+pub(crate) fn regions(
+    heat: HeatMemory<'_>,
+    since: Option<u32>,
+) -> impl Iterator<Item = (u64, Kind, &[AtomicU64; PAGES_PER_REGION])> {
+    (0..heat.used()).filter_map(move |index| {
+        let [key, last] = heat.region(index)?;
+        if since.is_some_and(|since| last.load(Ordering::Relaxed) <= u64::from(since)) {
+            return None;
+        }
+        let (base, kind) = region_of(key.load(Ordering::Relaxed))?;
+        Some((base, kind, heat.page(index)?))
+    })
+}
+
+/// Every page with events, in the order in which the regions were first touched.
+pub(crate) fn cells(heat: HeatMemory<'_>) -> impl Iterator<Item = Heat> + '_ {
+    regions(heat, None).flat_map(|(base, kind, page)| {
+        page.iter().enumerate().filter_map(move |(offset, cell)| {
+            heat_of(base, kind, offset, cell.load(Ordering::Relaxed))
+        })
+    })
+}
+
+/// Addresses of the pages that were written, by the program or for it, or given back, after the end of epoch
+/// `since`: in order, each once.
+pub(crate) fn written_since(heat: HeatMemory<'_>, since: u32) -> Vec<u64> {
+    let mut pages = Vec::new();
+    for (base, kind, page) in regions(heat, Some(since)) {
+        if kind == Kind::Read {
+            continue;
+        }
+        for (offset, cell) in page.iter().enumerate() {
+            let heat = heat_of(base, kind, offset, cell.load(Ordering::Relaxed));
+            pages.extend(heat.filter(|heat| heat.epoch > since).map(|heat| heat.addr));
+        }
+    }
+    pages.sort_unstable();
+    pages.dedup();
+    pages
 }
 
 /// How the program used one aligned 2 MiB of its address space since it started: of the 512 pages that a

@@ -12,6 +12,8 @@ pub struct Info {
     pub pid: u32,
     /// The wrapped process that forked it, if one did.
     pub parent: Option<ProcessId>,
+    /// The first process of the `vmmload run` that it descends from: itself, if it is that one.
+    pub session: ProcessId,
     /// The user it was started by.
     pub uid: u32,
     /// Its arguments, NUL-separated, at most 256 bytes.
@@ -57,6 +59,7 @@ impl Info {
         Self {
             pid: fixed.pid,
             parent: fixed.parent(),
+            session: fixed.session(),
             uid: fixed.uid,
             command: fixed.command[..command_len].to_vec(),
             age: Duration::from_nanos(age_ns),

@@ -1,16 +1,17 @@
 //! Where the parts of a segment are: computed by the writer, checked by the readers.
 
 use crate::wire::{
-    EpochSlot, EventRecord, Header, MAX_EPOCH_RECORDS, MAX_HEAT_PAGES, MAX_MAP_ENTRIES,
-    MAX_RING_RECORDS, MAX_STRING_BYTES, MapRecord, PAGE_SIZE, PAGES_PER_REGION, WORD,
+    EpochSlot, EventRecord, Header, LinkSlot, MAX_EPOCH_RECORDS, MAX_HEAT_PAGES, MAX_LINK_RECORDS,
+    MAX_MAP_ENTRIES, MAX_RING_RECORDS, MAX_STRING_BYTES, MapRecord, PAGE_SIZE, PAGES_PER_REGION,
+    REGION_WORDS, WORD,
 };
 use core::ops::Range;
 
 /// The parts of one segment. Offsets and sizes in bytes; every offset is a multiple of [`PAGE_SIZE`].
 ///
 /// ```text
-/// 0        ring      epochs    keys             counters             maps          strings  len
-/// | header | records | records | heat_pages u64 | heat_pages x 4 KiB | 2 x entries | text   |
+/// 0        ring      epochs    links     regions           cells                maps          strings
+/// | header | records | records | records | heat_pages x 16 | heat_pages x 4 KiB | 2 x entries | text |
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Layout {
@@ -18,14 +19,38 @@ pub(crate) struct Layout {
     pub(crate) ring_records: usize,
     pub(crate) epochs: usize,
     pub(crate) epoch_records: usize,
-    pub(crate) keys: usize,
-    pub(crate) counters: usize,
+    pub(crate) links: usize,
+    pub(crate) link_records: usize,
+    pub(crate) regions: usize,
+    pub(crate) cells: usize,
     pub(crate) heat_pages: usize,
     pub(crate) maps: usize,
     pub(crate) map_entries: usize,
     pub(crate) strings: usize,
     pub(crate) string_bytes: usize,
     pub(crate) len: usize,
+}
+
+/// How large the parts of a segment are to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sizes {
+    pub(crate) ring_records: u32,
+    pub(crate) epoch_records: u32,
+    pub(crate) link_records: u32,
+    pub(crate) heat_pages: u32,
+    pub(crate) map_entries: u32,
+    pub(crate) string_bytes: u32,
+}
+
+impl Sizes {
+    fn check(&self) -> Result<(), BadField> {
+        check_records("ring_records", self.ring_records, MAX_RING_RECORDS)?;
+        check_records("epoch_records", self.epoch_records, MAX_EPOCH_RECORDS)?;
+        check_records("link_records", self.link_records, MAX_LINK_RECORDS)?;
+        check_size("heat_pages", self.heat_pages, MAX_HEAT_PAGES)?;
+        check_size("map_entries", self.map_entries, MAX_MAP_ENTRIES)?;
+        check_size("string_bytes", self.string_bytes, MAX_STRING_BYTES)
+    }
 }
 
 /// A header field whose value cannot be right.
@@ -39,37 +64,44 @@ impl Layout {
     /// Lays the parts out one behind the other, each on a page of its own.
     ///
     /// # Errors
-    /// The first size that is zero, too large, or (for the ring) no power of two.
-    pub(crate) fn new(
-        ring_records: u32,
-        epoch_records: u32,
-        heat_pages: u32,
-        map_entries: u32,
-        string_bytes: u32,
-    ) -> Result<Self, BadField> {
-        check_records("ring_records", ring_records, MAX_RING_RECORDS)?;
-        check_records("epoch_records", epoch_records, MAX_EPOCH_RECORDS)?;
-        check_size("heat_pages", heat_pages, MAX_HEAT_PAGES)?;
-        check_size("map_entries", map_entries, MAX_MAP_ENTRIES)?;
-        check_size("string_bytes", string_bytes, MAX_STRING_BYTES)?;
-        let [records, pages] = [ring_records as usize, heat_pages as usize];
-        let [entries, text] = [map_entries as usize, string_bytes as usize];
+    /// The first size that is zero, too large, or (for a ring) no power of two.
+    pub(crate) fn new(sizes: &Sizes) -> Result<Self, BadField> {
+        sizes.check()?;
+        let [
+            ring_records,
+            epoch_records,
+            link_records,
+            heat_pages,
+            map_entries,
+            text,
+        ] = [
+            sizes.ring_records,
+            sizes.epoch_records,
+            sizes.link_records,
+            sizes.heat_pages,
+            sizes.map_entries,
+            sizes.string_bytes,
+        ]
+        .map(|size| size as usize);
         let ring = PAGE_SIZE;
-        let epochs = page_up(ring + records * size_of::<EventRecord>());
-        let keys = page_up(epochs + epoch_records as usize * size_of::<EpochSlot>());
-        let counters = page_up(keys + pages * WORD);
-        let maps = counters + pages * PAGE_SIZE;
-        let strings = maps + 2 * map_table_bytes(entries);
+        let epochs = page_up(ring + ring_records * size_of::<EventRecord>());
+        let links = page_up(epochs + epoch_records * size_of::<EpochSlot>());
+        let regions = page_up(links + link_records * size_of::<LinkSlot>());
+        let cells = page_up(regions + heat_pages * REGION_WORDS * WORD);
+        let maps = cells + heat_pages * PAGE_SIZE;
+        let strings = maps + 2 * map_table_bytes(map_entries);
         Ok(Self {
             ring,
-            ring_records: records,
+            ring_records,
             epochs,
-            epoch_records: epoch_records as usize,
-            keys,
-            counters,
-            heat_pages: pages,
+            epoch_records,
+            links,
+            link_records,
+            regions,
+            cells,
+            heat_pages,
             maps,
-            map_entries: entries,
+            map_entries,
             strings,
             string_bytes: page_up(text),
             len: strings + page_up(text),
@@ -81,68 +113,46 @@ impl Layout {
     /// # Errors
     /// The first field that is out of its range, misaligned, or points past `file_len`.
     pub(crate) fn from_header(header: &Header, file_len: u64) -> Result<Self, BadField> {
-        let fixed = [
-            ("file_len", header.file_len, file_len),
-            ("page_size", u64::from(header.page_size), PAGE_SIZE as u64),
-            (
-                "header_len",
-                u64::from(header.header_len),
-                size_of::<Header>() as u64,
-            ),
-            (
-                "event_size",
-                u64::from(header.event_size),
-                size_of::<EventRecord>() as u64,
-            ),
-            (
-                "epoch_size",
-                u64::from(header.epoch_size),
-                size_of::<EpochSlot>() as u64,
-            ),
-            (
-                "pages_per_region",
-                u64::from(header.pages_per_region),
-                PAGES_PER_REGION as u64,
-            ),
-            (
-                "map_size",
-                u64::from(header.map_size),
-                size_of::<MapRecord>() as u64,
-            ),
-        ];
-        for (field, value, expected) in fixed {
-            if value != expected {
-                return Err(BadField { field, value });
-            }
-        }
-        let text = u32::try_from(header.string_bytes).map_err(|_| BadField {
+        check_fixed(header, file_len)?;
+        let string_bytes = u32::try_from(header.string_bytes).map_err(|_| BadField {
             field: "string_bytes",
             value: header.string_bytes,
         })?;
         // The sizes decide everything else: the offsets must be the ones that follow from them.
-        let layout = Self::new(
-            header.ring_records,
-            header.epoch_records,
-            header.heat_pages,
-            header.map_entries,
-            text,
-        )?;
+        let layout = Self::new(&Sizes {
+            ring_records: header.ring_records,
+            epoch_records: header.epoch_records,
+            link_records: header.link_records,
+            heat_pages: header.heat_pages,
+            map_entries: header.map_entries,
+            string_bytes,
+        })?;
+        layout.check_offsets(header)?;
+        // What a later minor version adds is in the header's first page, and behind the last part.
+        if header.file_len < layout.len as u64 {
+            let (field, value) = ("file_len", header.file_len);
+            return Err(BadField { field, value });
+        }
+        Ok(layout)
+    }
+
+    fn check_offsets(&self, header: &Header) -> Result<(), BadField> {
         let offsets = [
-            ("ring_offset", header.ring_offset, layout.ring),
-            ("epochs_offset", header.epochs_offset, layout.epochs),
-            ("keys_offset", header.keys_offset, layout.keys),
-            ("counters_offset", header.counters_offset, layout.counters),
-            ("maps_offset", header.maps_offset, layout.maps),
-            ("strings_offset", header.strings_offset, layout.strings),
-            ("string_bytes", header.string_bytes, layout.string_bytes),
-            ("file_len", header.file_len, layout.len),
+            ("ring_offset", header.ring_offset, self.ring),
+            ("epochs_offset", header.epochs_offset, self.epochs),
+            ("links_offset", header.links_offset, self.links),
+            ("regions_offset", header.regions_offset, self.regions),
+            ("cells_offset", header.cells_offset, self.cells),
+            ("maps_offset", header.maps_offset, self.maps),
+            ("strings_offset", header.strings_offset, self.strings),
+            ("string_bytes", header.string_bytes, self.string_bytes),
         ];
         for (field, value, expected) in offsets {
             if value != expected as u64 {
                 return Err(BadField { field, value });
             }
         }
-        Ok(layout)
+        Ok(())
     }
 
     /// Words of the event ring.
@@ -155,14 +165,19 @@ impl Layout {
         words(self.epochs, self.epoch_records * size_of::<EpochSlot>())
     }
 
-    /// Words of the heat table's keys.
-    pub(crate) fn key_words(&self) -> Range<usize> {
-        words(self.keys, self.heat_pages * WORD)
+    /// Words of the ring of process links.
+    pub(crate) fn link_words(&self) -> Range<usize> {
+        words(self.links, self.link_records * size_of::<LinkSlot>())
+    }
+
+    /// Words of the heat table's list of regions.
+    pub(crate) fn region_words(&self) -> Range<usize> {
+        words(self.regions, self.heat_pages * REGION_WORDS * WORD)
     }
 
     /// Words of the heat table's counter pages.
-    pub(crate) fn counter_words(&self) -> Range<usize> {
-        words(self.counters, self.heat_pages * PAGE_SIZE)
+    pub(crate) fn cell_words(&self) -> Range<usize> {
+        words(self.cells, self.heat_pages * PAGE_SIZE)
     }
 
     /// Byte offset of mapping table `index`, 0 or 1.
@@ -182,6 +197,38 @@ impl Layout {
     pub(crate) fn string_words(&self) -> Range<usize> {
         words(self.strings, self.string_bytes)
     }
+}
+
+/// The fields that have one value in all segments of this major version.
+fn check_fixed(header: &Header, file_len: u64) -> Result<(), BadField> {
+    let fixed = [
+        ("page_size", header.page_size, PAGE_SIZE),
+        ("event_size", header.event_size, size_of::<EventRecord>()),
+        ("epoch_size", header.epoch_size, size_of::<EpochSlot>()),
+        ("link_size", header.link_size, size_of::<LinkSlot>()),
+        ("map_size", header.map_size, size_of::<MapRecord>()),
+        (
+            "pages_per_region",
+            header.pages_per_region,
+            PAGES_PER_REGION,
+        ),
+    ];
+    for (field, value, expected) in fixed {
+        if value as usize != expected {
+            let value = value.into();
+            return Err(BadField { field, value });
+        }
+    }
+    // A later minor version may have a longer one.
+    if !(size_of::<Header>()..=PAGE_SIZE).contains(&(header.header_len as usize)) {
+        let (field, value) = ("header_len", header.header_len.into());
+        return Err(BadField { field, value });
+    }
+    if header.file_len != file_len {
+        let (field, value) = ("file_len", header.file_len);
+        return Err(BadField { field, value });
+    }
+    Ok(())
 }
 
 fn words(offset: usize, bytes: usize) -> Range<usize> {

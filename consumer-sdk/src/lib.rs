@@ -35,6 +35,8 @@ mod consumer;
 mod create;
 mod heat;
 #[cfg(not(all(test, loom)))]
+mod heat_map;
+#[cfg(not(all(test, loom)))]
 mod info;
 #[cfg(not(all(test, loom)))]
 mod layout;
@@ -46,6 +48,8 @@ mod memory;
 #[cfg(not(all(test, loom)))]
 mod reclaim;
 mod ring;
+#[cfg(not(all(test, loom)))]
+mod session;
 mod sync;
 #[cfg(not(all(test, loom)))]
 mod sys;
@@ -53,14 +57,18 @@ mod wire;
 mod words;
 #[cfg(not(all(test, loom)))]
 mod writer;
+#[cfg(not(all(test, loom)))]
+mod written;
 
 #[cfg(not(all(test, loom)))]
 pub use attach::AttachError;
 #[cfg(not(all(test, loom)))]
-pub use consumer::{Consumer, Item, Status};
+pub use consumer::{Batch, Consumer, HeatWords, Item, Status, Woken};
 #[cfg(not(all(test, loom)))]
 pub use create::{CreateError, SegmentConfig};
 pub use heat::{Heat, HeatIndex, HugePage};
+#[cfg(not(all(test, loom)))]
+pub use heat_map::HeatMap;
 #[cfg(not(all(test, loom)))]
 pub use info::Info;
 #[cfg(not(all(test, loom)))]
@@ -69,11 +77,15 @@ pub use mappings::{
     Mapping, MappingClass, MappingEntry, Mappings, PROT_EXEC, PROT_READ, PROT_SHARED, PROT_WRITE,
 };
 #[cfg(not(all(test, loom)))]
+pub use session::{Change, Session};
+#[cfg(not(all(test, loom)))]
 pub use sys::monotonic_ns;
-pub use wire::{Epoch, Event, PAGE_SIZE};
+pub use wire::{Child, Epoch, Event, PAGE_SIZE, UNWATCHED};
 pub use words::{Counter, End, Kind, Method, ProcessId, Track};
 #[cfg(not(all(test, loom)))]
 pub use writer::{SegmentWriter, Sighting};
+#[cfg(not(all(test, loom)))]
+pub use written::{Written, WrittenError};
 
 #[cfg(all(test, loom))]
 mod loom_tests;

@@ -5,7 +5,7 @@ use crate::info::Info;
 use crate::memory::path_of;
 use crate::sys;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{DirEntryExt, MetadataExt};
 
 /// What the name of every segment begins with; the pid follows in decimal.
 const PREFIX: &str = "vmmload-";
@@ -19,6 +19,12 @@ fn pid_of(name: &str) -> Option<u32> {
     let digits = name.strip_prefix(PREFIX)?;
     let pid = digits.parse().ok()?;
     (segment_name(pid) == name).then_some(pid)
+}
+
+/// Pid and inode of every file that is named like a segment.
+pub(crate) fn segments() -> impl Iterator<Item = (u32, u64)> {
+    let files = fs::read_dir(path_of("")).into_iter().flatten().flatten();
+    files.filter_map(|file| Some((pid_of(file.file_name().to_str()?)?, file.ino())))
 }
 
 /// This user's segments whose process still runs, ordered by pid.

@@ -45,6 +45,7 @@ impl Ring {
             head: &self.head,
             backed: &self.backed,
             slots: &self.slots,
+            capacity: CAPACITY,
         }
     }
 }

@@ -32,13 +32,21 @@ pub(crate) struct RingMemory<'a, const N: usize> {
     /// Slots below this one have memory behind them. A reader must not touch the others: on a full
     /// /dev/shm that would kill it.
     pub(crate) backed: &'a AtomicU64,
-    /// `capacity` slots of `N + 1` words; the capacity is a power of two.
+    /// `capacity` slots of `N + 1` words.
     pub(crate) slots: &'a [AtomicU64],
+    /// A power of two.
+    pub(crate) capacity: usize,
 }
 
 impl<'a, const N: usize> RingMemory<'a, N> {
-    fn capacity(&self) -> usize {
-        self.slots.len() / (N + 1)
+    fn capacity(&self) -> u64 {
+        self.capacity as u64
+    }
+
+    /// The slot of a position.
+    fn index(&self, position: u64) -> usize {
+        // A mask, since a division would take longer than the rest of a record.
+        (position & (self.capacity() - 1)) as usize
     }
 
     /// The sequence of a slot, and its other words.
@@ -83,7 +91,7 @@ impl RingWriter {
         record: [u64; N],
         back: impl FnOnce(Range<usize>) -> bool,
     ) -> Published {
-        let index = (self.head % ring.capacity() as u64) as usize;
+        let index = ring.index(self.head);
         if index >= self.backed && !self.extend(ring, index, back) {
             return self.advance(ring, Published::Dropped);
         }
@@ -120,7 +128,7 @@ impl RingWriter {
         index: usize,
         back: impl FnOnce(Range<usize>) -> bool,
     ) -> bool {
-        let end = (self.backed + self.step).min(ring.capacity());
+        let end = (self.backed + self.step).min(ring.capacity);
         if index != self.backed || !back(self.backed..end) {
             return false;
         }
@@ -160,7 +168,7 @@ impl RingReader {
         // Pairs with the writer's store (5).
         let head = load_acquire(ring.head);
         Self {
-            cursor: head.saturating_sub(ring.capacity() as u64),
+            cursor: head.saturating_sub(ring.capacity()),
         }
     }
 
@@ -189,7 +197,7 @@ impl RingReader {
         let head = load_acquire(ring.head);
         let mut dropped = 0;
         // Dropped records come in runs; one call reports a run, and looks at one lap at most.
-        while self.cursor < head && dropped < ring.capacity() as u64 {
+        while self.cursor < head && dropped < ring.capacity() {
             match self.look(ring, head) {
                 Slot::Dropped => dropped += 1,
                 Slot::Record(record) if !is_known(&record) => dropped += 1,
@@ -205,30 +213,70 @@ impl RingReader {
         (dropped > 0).then_some(Found::Lost(dropped))
     }
 
+    /// Fills `records` from the front with what `decode` makes of the next ones, and returns how many there are,
+    /// and how many were lost before, between or behind them.
+    ///
+    /// One for which `decode` gives nothing counts as lost. Whatever the writer does, this ends.
+    pub(crate) fn read<const N: usize, T>(
+        &mut self,
+        ring: RingMemory<'_, N>,
+        records: &mut [T],
+        decode: impl Fn([u64; N]) -> Option<T>,
+    ) -> (usize, u64) {
+        let (mut read, mut lost) = (0, 0);
+        let mut looks = records.len() as u64 + ring.capacity();
+        // (a), pairs with the writer's store (5).
+        let mut head = load_acquire(ring.head);
+        while self.cursor < head && looks > 0 {
+            let Some(free) = records.get_mut(read) else {
+                break;
+            };
+            looks -= 1;
+            match self.look(ring, head) {
+                Slot::Overwritten => {
+                    lost += self.catch_up(ring);
+                    // (a), as above.
+                    head = load_acquire(ring.head);
+                    continue;
+                }
+                Slot::Dropped => lost += 1,
+                Slot::Record(words) => match decode(words) {
+                    Some(record) => {
+                        *free = record;
+                        read += 1;
+                    }
+                    None => lost += 1,
+                },
+            }
+            self.cursor += 1;
+        }
+        (read, lost)
+    }
+
     /// Moves to the middle of the ring, where the writer is half a lap from overtaking again, and
     /// returns how many records that skips: at least one.
     fn catch_up<const N: usize>(&mut self, ring: RingMemory<'_, N>) -> u64 {
         // (a), pairs with the writer's store (5).
         let head = load_acquire(ring.head);
-        let middle = head.saturating_sub(ring.capacity() as u64 / 2);
+        let middle = head.saturating_sub(ring.capacity() / 2);
         let target = middle.max(self.cursor.saturating_add(1));
         let lost = target - self.cursor;
         self.cursor = target;
         lost
     }
 
+    #[inline]
     fn look<const N: usize>(&self, ring: RingMemory<'_, N>, head: u64) -> Slot<N> {
-        let capacity = ring.capacity() as u64;
-        if head - self.cursor > capacity {
+        if head - self.cursor > ring.capacity() {
             return Slot::Overwritten;
         }
-        let index = self.cursor % capacity;
+        let index = ring.index(self.cursor);
         // Pairs with the writer's store in `extend`. It may have grown since the record was dropped;
         // the sequence below then tells.
-        if index >= load_acquire(ring.backed) {
+        if index as u64 >= load_acquire(ring.backed) {
             return Slot::Dropped;
         }
-        let Some((sequence, words)) = ring.slot(index as usize) else {
+        let Some((sequence, words)) = ring.slot(index) else {
             return Slot::Dropped;
         };
         // (b), pairs with the writer's store (4).

@@ -1,6 +1,8 @@
-//! The few facts asked of the operating system: clocks, identity, and whether a process lives.
+//! The few things asked of the operating system: clocks, identity, whether a process lives, and to sleep.
 
+use crate::sync::AtomicU64;
 use std::fs;
+use std::time::Duration;
 
 /// `CLOCK_MONOTONIC` in nanoseconds: the clock of every time in a segment.
 pub fn monotonic_ns() -> u64 {
@@ -22,6 +24,83 @@ fn clock_ns(clock: libc::clockid_t) -> u64 {
     // and would leave zero behind if it did.
     unsafe { libc::syscall(libc::SYS_clock_gettime, clock, &raw mut now) };
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
+
+/// Wakes all who sleep on the low half of `word` (futex(2)); it is shared with other processes.
+pub(crate) fn futex_wake(word: &AtomicU64) {
+    // SAFETY: FUTEX_WAKE takes the address of a live word as a key, and neither reads nor writes there.
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, i32::MAX) };
+}
+
+/// Sleeps until somebody wakes those on the low half of `word`, for `timeout` at most; not at all if that half is
+/// not `expected` any more. May return for no reason.
+pub(crate) fn futex_wait(word: &AtomicU64, expected: u32, timeout: Duration) {
+    let timeout = timespec(timeout);
+    // SAFETY: `word` and `timeout` live for the call. FUTEX_WAIT only reads the word, atomically, which works
+    // on a read-only mapping of a file; on this (little-endian) processor its low half comes first.
+    unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            word.as_ptr(),
+            libc::FUTEX_WAIT,
+            expected,
+            &raw const timeout,
+        )
+    };
+}
+
+/// Like [`futex_wait`], on any of several words with the value each is expected to have. Without
+/// futex_waitv(2), Linux 5.16, or for more words than it takes, this sleeps for a hundredth of a second at most.
+pub(crate) fn futex_wait_any(words: &[(&AtomicU64, u32)], timeout: Duration) {
+    /// struct futex_waitv of linux/futex.h.
+    #[repr(C)]
+    struct Waiter {
+        value: u64,
+        address: u64,
+        flags: u32,
+        reserved: u32,
+    }
+    /// FUTEX2_SIZE_U32: a word of four bytes, shared between processes.
+    const SIZE_U32: u32 = 2;
+    /// FUTEX_WAITV_MAX.
+    const MOST: usize = 128;
+    let waiters: Vec<Waiter> = words
+        .iter()
+        .map(|(word, expected)| Waiter {
+            value: (*expected).into(),
+            address: word.as_ptr() as u64,
+            flags: SIZE_U32,
+            reserved: 0,
+        })
+        .collect();
+    if !waiters.is_empty() && waiters.len() <= MOST {
+        let end = timespec(Duration::from_nanos(monotonic_ns()) + timeout);
+        // SAFETY: the waiters and the time live for the call, which reads them, and the words, which it only
+        // loads from.
+        let outcome = unsafe {
+            libc::syscall(
+                libc::SYS_futex_waitv,
+                waiters.as_ptr(),
+                waiters.len(),
+                0,
+                &raw const end,
+                libc::CLOCK_MONOTONIC,
+            )
+        };
+        let errno = std::io::Error::last_os_error().raw_os_error();
+        let slept = [libc::EAGAIN, libc::ETIMEDOUT, libc::EINTR].map(Some);
+        if outcome >= 0 || slept.contains(&errno) {
+            return;
+        }
+    }
+    std::thread::sleep(timeout.min(Duration::from_millis(10)));
+}
+
+fn timespec(time: Duration) -> libc::timespec {
+    libc::timespec {
+        tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: time.subsec_nanos().into(),
+    }
 }
 
 /// Effective user of this process.

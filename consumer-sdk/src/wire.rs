@@ -30,6 +30,8 @@ pub(crate) const MAX_HEAT_PAGES: u32 = 65_536;
 pub(crate) const MAX_RING_RECORDS: u32 = 1 << 24;
 /// Largest ring of epochs, in records.
 pub(crate) const MAX_EPOCH_RECORDS: u32 = 1 << 20;
+/// Largest ring of process links, in records.
+pub(crate) const MAX_LINK_RECORDS: u32 = 1 << 20;
 /// Largest mapping table, in entries.
 pub(crate) const MAX_MAP_ENTRIES: u32 = 1 << 20;
 /// Largest string area, in bytes.
@@ -41,6 +43,12 @@ pub(crate) const WORD: usize = size_of::<u64>();
 pub(crate) const EVENT_WORDS: usize = size_of::<EventRecord>() / WORD - 1;
 /// Words of an epoch behind its sequence.
 pub(crate) const EPOCH_WORDS: usize = size_of::<EpochSlot>() / WORD - 1;
+/// Words of a process link behind its sequence.
+pub(crate) const LINK_WORDS: usize = size_of::<LinkSlot>() / WORD - 1;
+/// Words in one entry of the heat table's list of regions.
+pub(crate) const REGION_WORDS: usize = 2;
+/// In a heat word, in place of an epoch: the page is not watched at present, so take it for written.
+pub const UNWATCHED: u32 = u32::MAX;
 /// Words in one mapping record.
 pub(crate) const MAP_WORDS: usize = size_of::<MapRecord>() / WORD;
 /// `version` while the writer is still filling the header in.
@@ -74,8 +82,8 @@ pub(crate) struct Header {
     pub(crate) ring_offset: u64,
     pub(crate) ring_records: u32,
     pub(crate) event_size: u32,
-    pub(crate) keys_offset: u64,
-    pub(crate) counters_offset: u64,
+    pub(crate) regions_offset: u64,
+    pub(crate) cells_offset: u64,
     pub(crate) heat_pages: u32,
     pub(crate) pages_per_region: u32,
     pub(crate) maps_offset: u64,
@@ -99,7 +107,15 @@ pub(crate) struct Header {
     pub(crate) buffer: u32,
     // Lines 3 to 6: argv, NUL-separated.
     pub(crate) command: [u8; COMMAND_BYTES],
-    pub(crate) _reserved_1: [u64; 8],
+    // Line 7: where it belongs.
+    /// The first process of the `vmmload run` that this one descends from.
+    pub(crate) session_pid: u64,
+    /// Its `writer_start`.
+    pub(crate) session_start: u64,
+    pub(crate) links_offset: u64,
+    pub(crate) link_records: u32,
+    pub(crate) link_size: u32,
+    pub(crate) _reserved_1: [u64; 4],
     // Line 8: the one word that every publish stores, alone in its line.
     pub(crate) ring_head: u64,
     pub(crate) _reserved_2: [u64; 7],
@@ -120,13 +136,26 @@ pub(crate) struct Header {
     pub(crate) names_dropped: u64,
     // Lines 11 and 12: the launcher's own counters.
     pub(crate) counters: [u64; COUNTERS],
-    // Line 13: the ring of epochs.
+    // Line 13: the rings that change with an epoch at most.
     pub(crate) epochs_head: u64,
     pub(crate) epochs_backed: u64,
-    pub(crate) _reserved_3: [u64; 6],
+    pub(crate) links_head: u64,
+    pub(crate) links_backed: u64,
+    /// The last epoch that has ended.
+    pub(crate) epoch_done: u64,
+    /// Changes with everything worth waking up for; readers sleep on its low half (futex(2)).
+    pub(crate) news: u64,
+    pub(crate) _reserved_3: [u64; 2],
 }
 
 impl Header {
+    pub(crate) fn session(&self) -> ProcessId {
+        ProcessId {
+            pid: u32::try_from(self.session_pid).unwrap_or(0),
+            start: self.session_start,
+        }
+    }
+
     pub(crate) fn parent(&self) -> Option<ProcessId> {
         let pid = u32::try_from(self.parent_pid)
             .ok()
@@ -139,6 +168,7 @@ impl Header {
 const _: () = assert!(size_of::<Header>() == 896);
 const _: () = assert!(offset_of!(Header, ring_offset) == 64);
 const _: () = assert!(offset_of!(Header, command) == 192);
+const _: () = assert!(offset_of!(Header, session_pid) == 448);
 const _: () = assert!(offset_of!(Header, ring_head) == 512);
 const _: () = assert!(offset_of!(Header, ring_backed) == 576);
 const _: () = assert!(offset_of!(Header, epoch) == 640);
@@ -211,27 +241,86 @@ pub(crate) struct EpochSlot {
 
 const _: () = assert!(size_of::<EpochSlot>() == 64);
 
+/// One slot of the ring of process links.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub(crate) struct LinkSlot {
+    /// As in [`EventRecord`].
+    pub(crate) sequence: u64,
+    /// Zero: unknown.
+    pub(crate) pid: u64,
+    /// Its `writer_start`; zero: unknown.
+    pub(crate) start: u64,
+    pub(crate) time_ns: u64,
+}
+
+const _: () = assert!(size_of::<LinkSlot>() == 32);
+
 /// One observation: `count` accesses to one page, seen in one epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(C)]
 pub struct Event {
     /// Address of the 4 KiB page.
     pub addr: u64,
-    /// Who touched it.
-    pub kind: Kind,
-    /// What observed it.
-    pub method: Method,
     /// Start of the epoch it was published in, `CLOCK_MONOTONIC` nanoseconds.
     pub time_ns: u64,
     /// Number of that epoch.
     pub epoch: u32,
     /// How many events this record stands for.
     pub count: u32,
-    /// Bytes that the kernel wrote in the page, for [`Kind::Kernel`]; 0 for the others, since processors
-    /// do not tell.
-    pub bytes: u32,
     /// [`Mapping::id`](crate::Mapping::id) of what was mapped there at that time; 0 where nothing is known to
     /// have been.
     pub mapping: u32,
+    /// Bytes that the kernel wrote in the page, for [`Kind::Kernel`]; 0 for the others, since processors
+    /// do not tell.
+    pub bytes: u32,
+    /// Who touched it.
+    pub kind: Kind,
+    /// What observed it.
+    pub method: Method,
+}
+
+const _: () = assert!(size_of::<Event>() == 40);
+
+impl Default for Event {
+    /// A write event of nothing, to make buffers for [`Consumer::read`](crate::Consumer::read) from.
+    fn default() -> Self {
+        Self {
+            addr: 0,
+            time_ns: 0,
+            epoch: 0,
+            count: 0,
+            mapping: 0,
+            bytes: 0,
+            kind: Kind::Write,
+            method: Method::DirtyRing,
+        }
+    }
+}
+
+/// A wrapped process that another one has forked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Child {
+    /// Which; a pid or start of 0 is one that the parent could not tell.
+    pub process: ProcessId,
+    /// When, `CLOCK_MONOTONIC` nanoseconds.
+    pub time_ns: u64,
+}
+
+impl Child {
+    pub(crate) fn to_words(self) -> [u64; LINK_WORDS] {
+        let Self {
+            process: ProcessId { pid, start },
+            time_ns,
+        } = self;
+        [pid.into(), start, time_ns]
+    }
+
+    pub(crate) fn from_words([pid, start, time_ns]: [u64; LINK_WORDS]) -> Self {
+        let pid = u32::try_from(pid).unwrap_or(0);
+        let process = ProcessId { pid, start };
+        Self { process, time_ns }
+    }
 }
 
 /// One finished epoch, and what tracking did in it.
@@ -275,6 +364,7 @@ impl Event {
     }
 
     /// `None` for a kind or method that this version does not know.
+    #[inline]
     pub(crate) fn from_words(words: [u64; EVENT_WORDS]) -> Option<Self> {
         let (epoch, count) = halves(words[2]);
         let (mapping, bytes) = halves(words[3]);
@@ -323,11 +413,11 @@ impl Epoch {
     }
 }
 
-fn pair(low: u32, high: u32) -> u64 {
+pub(crate) fn pair(low: u32, high: u32) -> u64 {
     u64::from(low) | u64::from(high) << 32
 }
 
-fn halves(word: u64) -> (u32, u32) {
+pub(crate) fn halves(word: u64) -> (u32, u32) {
     (word as u32, (word >> 32) as u32)
 }
 

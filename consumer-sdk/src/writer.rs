@@ -9,10 +9,11 @@ use crate::reclaim::create_memory;
 use crate::ring::{Published, RingMemory, RingWriter};
 use crate::sync::{AtomicU64, Ordering};
 use crate::wire::{
-    COMMAND_BYTES, EPOCH_WORDS, EVENT_WORDS, Epoch, EpochSlot, Event, EventRecord, Header, MAGIC,
-    MAJOR, MINOR, MapRecord, NOT_READY, PAGE_SIZE, PAGES_PER_REGION, WORD, field,
+    COMMAND_BYTES, Child, EPOCH_WORDS, EVENT_WORDS, Epoch, EpochSlot, Event, EventRecord, Header,
+    LINK_WORDS, LinkSlot, MAGIC, MAJOR, MINOR, MapRecord, NOT_READY, PAGE_SIZE, PAGES_PER_REGION,
+    WORD, field,
 };
-use crate::words::{Counter, End, Kind, Method};
+use crate::words::{Counter, End, Kind, Method, ProcessId};
 use crate::{segment_name, sys};
 use core::ops::Range;
 use zerocopy::{FromZeros, IntoBytes};
@@ -24,6 +25,7 @@ pub struct SegmentWriter {
     layout: Layout,
     ring: RingWriter,
     epochs: RingWriter,
+    links: RingWriter,
     heat: HeatWriter,
     maps: MapWriter,
     epoch: u32,
@@ -68,6 +70,9 @@ pub(crate) const RING_STEP: usize = 8192;
 /// The same for epochs: one page of memory.
 const EPOCH_STEP: usize = PAGE_SIZE / size_of::<EpochSlot>();
 
+/// The same for process links.
+const LINK_STEP: usize = PAGE_SIZE / size_of::<LinkSlot>();
+
 /// The writer's own copy of the counts in the header.
 #[derive(Debug, Default)]
 struct Counts {
@@ -92,14 +97,7 @@ impl SegmentWriter {
     /// # Errors
     /// See [`CreateError`].
     pub fn create_named(config: &SegmentConfig, name: &str) -> Result<Self, CreateError> {
-        let layout = Layout::new(
-            config.ring_records,
-            config.epoch_records,
-            config.heat_pages,
-            config.map_entries,
-            config.string_bytes,
-        )
-        .map_err(|bad| CreateError::Config {
+        let layout = Layout::new(&config.sizes()).map_err(|bad| CreateError::Config {
             field: bad.field,
             value: bad.value,
         })?;
@@ -116,6 +114,7 @@ impl SegmentWriter {
             layout,
             ring: RingWriter::new(RING_STEP),
             epochs: RingWriter::new(EPOCH_STEP),
+            links: RingWriter::new(LINK_STEP),
             heat: HeatWriter::new(layout.heat_pages),
             maps: MapWriter::new(),
             epoch: 0,
@@ -135,7 +134,7 @@ impl SegmentWriter {
             .store(u64::from(epoch), Ordering::Release);
     }
 
-    /// Publishes what became of an epoch.
+    /// Publishes what became of an epoch, and wakes the readers that sleep.
     pub fn end_epoch(&mut self, epoch: Epoch) {
         let Self {
             memory,
@@ -146,11 +145,43 @@ impl SegmentWriter {
         let ring = epoch_memory(memory.words(), layout);
         // Without memory its position is used up, so that readers know that it is missing.
         epochs.publish(ring, epoch.to_words(), |slots| {
-            const SIZE: usize = size_of::<EpochSlot>();
             memory
-                .populate(layout.epochs + slots.start * SIZE..layout.epochs + slots.end * SIZE)
+                .populate(part_of::<EpochSlot>(layout.epochs, slots))
                 .is_ok()
         });
+        // Pairs with the load in `Consumer::pages_written_since`: who sees the number sees all the epoch's events.
+        self.word(field!(epoch_done))
+            .store(epoch.number.into(), Ordering::Release);
+        self.tell();
+    }
+
+    /// Publishes that this process has forked another one, and wakes the readers that sleep.
+    pub fn child(&mut self, child: Child) {
+        let Self {
+            memory,
+            layout,
+            links,
+            ..
+        } = self;
+        let ring = link_memory(memory.words(), layout);
+        links.publish(ring, child.to_words(), |slots| {
+            memory
+                .populate(part_of::<LinkSlot>(layout.links, slots))
+                .is_ok()
+        });
+        self.tell();
+    }
+
+    /// Wakes the readers that sleep. One system call, whether there are any or not: readers cannot write here,
+    /// so nobody knows.
+    fn tell(&self) {
+        let news = self.word(field!(news));
+        // Pairs with the load in `Consumer::wait`: who finds the word changed finds what was published before.
+        news.store(
+            news.load(Ordering::Relaxed).wrapping_add(1),
+            Ordering::Release,
+        );
+        sys::futex_wake(news);
     }
 
     /// Finds or allocates the counter page for an address and kind. `None` when the table is full, or
@@ -165,8 +196,8 @@ impl SegmentWriter {
         } = self;
         heat.region(heat_memory(memory.words(), layout), addr, kind, |part| {
             let bytes = match part {
-                heat::Backing::Keys(page) => page_at(layout.keys, page),
-                heat::Backing::Counters(page) => page_at(layout.counters, page),
+                heat::Backing::Regions(page) => page_at(layout.regions, page),
+                heat::Backing::Cells(page) => page_at(layout.cells, page),
             };
             memory.populate(bytes).is_ok()
         })
@@ -194,11 +225,12 @@ impl SegmentWriter {
             ring,
             heat,
             counts,
+            epoch,
             ..
         } = self;
         let words = memory.words();
         match index {
-            Some(index) if heat.add(heat_memory(words, layout), index, addr, count) => {
+            Some(index) if heat.add(heat_memory(words, layout), index, addr, count, *epoch) => {
                 counts.pages += 1;
                 words[field!(pages)].store(counts.pages, Ordering::Relaxed);
             }
@@ -223,15 +255,35 @@ impl SegmentWriter {
             mapping: seen.mapping,
         };
         let published = ring.publish(ring_memory(words, layout), event.to_words(), |slots| {
-            const SIZE: usize = size_of::<EventRecord>();
             memory
-                .populate(layout.ring + slots.start * SIZE..layout.ring + slots.end * SIZE)
+                .populate(part_of::<EventRecord>(layout.ring, slots))
                 .is_ok()
         });
         if published == Published::Dropped {
             counts.ring_dropped += 1;
             words[field!(ring_dropped)].store(counts.ring_dropped, Ordering::Relaxed);
         }
+    }
+
+    /// The contents of `pages` were given back to the system, or are about to be: those of them that had events
+    /// count as written in the current epoch for [`Consumer::pages_written_since`](crate::Consumer::pages_written_since).
+    pub fn discard(&self, pages: &Range<u64>) {
+        let heat = heat_memory(self.memory.words(), &self.layout);
+        self.heat.discard(heat, pages, self.epoch);
+    }
+
+    /// Stores to the page at `addr`, which has had write events, go unseen from now on. Returns the epoch of
+    /// the last one, for [`Self::watch_again`]; 0 where none is known.
+    pub fn leave_alone(&self, addr: u64) -> u32 {
+        let heat = heat_memory(self.memory.words(), &self.layout);
+        self.heat.leave_alone(heat, addr).unwrap_or(0)
+    }
+
+    /// Stores to the page at `addr` are seen again. `before` is what [`Self::leave_alone`] has returned; it holds
+    /// again where no event of the page was recorded since.
+    pub fn watch_again(&self, addr: u64, before: u32) {
+        let heat = heat_memory(self.memory.words(), &self.layout);
+        self.heat.watch_again(heat, addr, before, self.epoch);
     }
 
     /// Replaces the mapping table; `entries` are ordered by address. What does not fit is left out, and
@@ -269,6 +321,7 @@ impl SegmentWriter {
         // Pairs with the load in `Consumer::status`.
         self.word(field!(end))
             .store(end.to_word(), Ordering::Release);
+        self.tell();
     }
 
     /// Removes the segment's name; attached readers keep the segment. For a launcher that ends without
@@ -291,11 +344,21 @@ impl SegmentWriter {
     }
 }
 
+/// Bytes of some slots of a ring at `base`.
+fn part_of<T>(base: usize, slots: Range<usize>) -> Range<usize> {
+    base + slots.start * size_of::<T>()..base + slots.end * size_of::<T>()
+}
+
 fn page_at(base: usize, page: usize) -> Range<usize> {
     base + page * PAGE_SIZE..base + (page + 1) * PAGE_SIZE
 }
 
 fn header(config: &SegmentConfig, layout: &Layout) -> Header {
+    let writer_start = config.start.unwrap_or_else(|| started(config.pid));
+    let session = config.session.unwrap_or(ProcessId {
+        pid: config.pid,
+        start: writer_start,
+    });
     let mut header = Header {
         magic: MAGIC,
         version: NOT_READY,
@@ -304,7 +367,7 @@ fn header(config: &SegmentConfig, layout: &Layout) -> Header {
         header_len: size_of::<Header>() as u32,
         pid: config.pid,
         uid: sys::effective_uid(),
-        writer_start: config.start.unwrap_or_else(|| started(config.pid)),
+        writer_start,
         interval_ns: config.interval_ns,
         track: config.track as u32,
         command_len: config.command.len().min(COMMAND_BYTES) as u32,
@@ -316,8 +379,13 @@ fn header(config: &SegmentConfig, layout: &Layout) -> Header {
         epoch_size: size_of::<EpochSlot>() as u32,
         max_overhead: config.max_overhead,
         buffer: config.buffer,
-        keys_offset: layout.keys as u64,
-        counters_offset: layout.counters as u64,
+        links_offset: layout.links as u64,
+        link_records: config.link_records,
+        link_size: size_of::<LinkSlot>() as u32,
+        session_pid: session.pid.into(),
+        session_start: session.start,
+        regions_offset: layout.regions as u64,
+        cells_offset: layout.cells as u64,
         heat_pages: config.heat_pages,
         pages_per_region: PAGES_PER_REGION as u32,
         maps_offset: layout.maps as u64,
@@ -364,6 +432,7 @@ pub(crate) fn ring_memory<'a>(
         head: &words[field!(ring_head)],
         backed: &words[field!(ring_backed)],
         slots: &words[layout.ring_words()],
+        capacity: layout.ring_records,
     }
 }
 
@@ -376,6 +445,20 @@ pub(crate) fn epoch_memory<'a>(
         head: &words[field!(epochs_head)],
         backed: &words[field!(epochs_backed)],
         slots: &words[layout.epoch_words()],
+        capacity: layout.epoch_records,
+    }
+}
+
+/// The ring of process links' part of a segment.
+pub(crate) fn link_memory<'a>(
+    words: &'a [AtomicU64],
+    layout: &Layout,
+) -> RingMemory<'a, LINK_WORDS> {
+    RingMemory {
+        head: &words[field!(links_head)],
+        backed: &words[field!(links_backed)],
+        slots: &words[layout.link_words()],
+        capacity: layout.link_records,
     }
 }
 
@@ -383,8 +466,8 @@ pub(crate) fn epoch_memory<'a>(
 pub(crate) fn heat_memory<'a>(words: &'a [AtomicU64], layout: &Layout) -> HeatMemory<'a> {
     HeatMemory {
         used: &words[field!(heat_used)],
-        keys: &words[layout.key_words()],
-        counters: &words[layout.counter_words()],
+        regions: &words[layout.region_words()],
+        cells: &words[layout.cell_words()],
     }
 }
 

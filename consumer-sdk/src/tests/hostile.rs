@@ -147,8 +147,9 @@ fn offsets_and_sizes_out_of_range_are_refused() {
         field!(page_size),
         field!(ring_offset),
         field!(ring_records),
-        field!(keys_offset),
-        field!(counters_offset),
+        field!(regions_offset),
+        field!(cells_offset),
+        field!(links_offset),
         field!(heat_pages),
         field!(maps_offset),
         field!(map_entries),
@@ -225,7 +226,7 @@ proptest! {
         }
         // The parts' places stay right, so that the damage inside them is reached.
         let original = valid();
-        for word in 2..24 {
+        for word in (2..24).chain(56..60) {
             bytes[word * 8..word * 8 + 8].copy_from_slice(&original[word * 8..word * 8 + 8]);
         }
         exercise(Fake::new(&bytes).open().unwrap());

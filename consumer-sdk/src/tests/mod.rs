@@ -1,5 +1,6 @@
 //! The parts together: a segment written and read through the public API, and damaged ones.
 
+mod following;
 mod hostile;
 mod regions;
 mod ring;

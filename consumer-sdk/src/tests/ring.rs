@@ -31,6 +31,7 @@ impl Ring {
             head: &self.head,
             backed: &self.backed,
             slots: &self.slots,
+            capacity: self.slots.len() / (EVENT_WORDS + 1),
         }
     }
 }

@@ -60,7 +60,8 @@ fn the_heat_table_keeps_totals_after_the_ring_has_forgotten() {
         [Heat {
             addr: BASE,
             kind: Kind::Write,
-            count: 110
+            count: 110,
+            epoch: 0,
         }]
     );
     assert_eq!(consumer.heat().map(|cell| cell.count).sum::<u64>(), 5010);

@@ -2,7 +2,7 @@
 
 use crate::heat::{self, Backing, HeatMemory, HeatWriter};
 use crate::mappings::{self, MapMemory, MapWriter, MappingEntry};
-use crate::wire::{MAP_WORDS, PAGES_PER_REGION};
+use crate::wire::{MAP_WORDS, PAGES_PER_REGION, REGION_WORDS};
 use crate::words::Kind;
 use std::sync::atomic::AtomicU64;
 
@@ -15,27 +15,30 @@ fn zeroes(count: usize) -> Vec<AtomicU64> {
 #[test]
 fn a_refused_counter_page_is_asked_for_again_in_the_next_epoch_only() {
     let used = AtomicU64::new(0);
-    let (keys, counters) = (zeroes(HEAT_PAGES), zeroes(HEAT_PAGES * PAGES_PER_REGION));
+    let (regions, cells) = (
+        zeroes(HEAT_PAGES * REGION_WORDS),
+        zeroes(HEAT_PAGES * PAGES_PER_REGION),
+    );
     let memory = HeatMemory {
         used: &used,
-        keys: &keys,
-        counters: &counters,
+        regions: &regions,
+        cells: &cells,
     };
     let mut heat = HeatWriter::new(HEAT_PAGES);
     let mut asked = Vec::new();
     let mut refuse = |part| {
         asked.push(part);
-        part == Backing::Keys(0)
+        part == Backing::Regions(0)
     };
     for _ in 0..3 {
         assert_eq!(heat.region(memory, 0x1000, Kind::Write, &mut refuse), None);
     }
-    assert_eq!(asked, [Backing::Keys(0), Backing::Counters(0)]);
+    assert_eq!(asked, [Backing::Regions(0), Backing::Cells(0)]);
     heat.begin_epoch();
     let index = heat.region(memory, 0x1000, Kind::Write, |part| {
-        part == Backing::Counters(0)
+        part == Backing::Cells(0)
     });
-    assert!(heat.add(memory, index.unwrap(), 0x1000, 5));
+    assert!(heat.add(memory, index.unwrap(), 0x1000, 5, 1));
     assert_eq!(
         heat::cells(memory)
             .map(|cell| (cell.addr, cell.count))
