@@ -55,10 +55,6 @@ impl<'a> HeatMemory<'a> {
             .first_chunk()
     }
 
-    fn cell(&self, index: usize, addr: u64) -> Option<&'a AtomicU64> {
-        self.page(index)?.get(page_in_region(addr))
-    }
-
     fn region(&self, index: usize) -> Option<&'a [AtomicU64; REGION_WORDS]> {
         self.regions
             .get(index.checked_mul(REGION_WORDS)?..)?
@@ -221,36 +217,35 @@ impl HeatWriter {
         before == 0 && count > 0 && !self.touched_otherwise(heat, index, addr)
     }
 
-    /// Stores to a page that has had write events go unseen from now on. Returns the epoch of the last one.
-    pub(crate) fn leave_alone(&self, heat: HeatMemory<'_>, addr: u64) -> Option<u32> {
-        let index = self.known_region(addr, Kind::Write)?.get();
-        let (cell, last) = (heat.cell(index, addr)?, &heat.region(index)?[1]);
-        let (count, before) = halves(cell.load(Ordering::Relaxed));
-        cell.store(pair(count, UNWATCHED), Ordering::Relaxed);
-        last.store(UNWATCHED.into(), Ordering::Relaxed);
-        Some(before)
+    /// Stores to a page that has had write events go unseen from now on.
+    pub(crate) fn leave_alone(&self, heat: HeatMemory<'_>, addr: u64) {
+        self.set_epoch(heat, addr, UNWATCHED);
     }
 
-    /// Stores to a page are seen again in this epoch. Without an event meanwhile, it was not written since
-    /// epoch `before`.
-    pub(crate) fn watch_again(&self, heat: HeatMemory<'_>, addr: u64, before: u32, epoch: u32) {
+    /// Stores to a page are seen again in this epoch.
+    pub(crate) fn watch_again(&self, heat: HeatMemory<'_>, addr: u64, epoch: u32) {
+        self.set_epoch(heat, addr, epoch);
+    }
+
+    fn set_epoch(&self, heat: HeatMemory<'_>, addr: u64, epoch: u32) {
         let Some(index) = self.known_region(addr, Kind::Write).map(HeatIndex::get) else {
             return;
         };
-        let (Some(cell), Some(region)) = (heat.cell(index, addr), heat.region(index)) else {
-            return;
-        };
-        let (count, now) = halves(cell.load(Ordering::Relaxed));
-        if now == UNWATCHED {
-            cell.store(pair(count, before), Ordering::Relaxed);
+        if let (Some(page), Some(region)) = (heat.page(index), heat.region(index)) {
+            let cell = &page[page_in_region(addr)];
+            let (count, _) = halves(cell.load(Ordering::Relaxed));
+            cell.store(pair(count, epoch), Ordering::Relaxed);
+            // Not only upwards: all pages are watched again at the same time.
+            region[1].store(epoch.into(), Ordering::Relaxed);
         }
-        region[1].store(epoch.into(), Ordering::Relaxed);
     }
 
     /// The contents of `pages` were given back: those of them that had events may differ from this epoch on.
     pub(crate) fn discard(&self, heat: HeatMemory<'_>, pages: &Range<u64>, epoch: u32) {
-        let first = pages.start >> REGION_SHIFT;
-        let last = pages.end.saturating_sub(1) >> REGION_SHIFT;
+        if pages.is_empty() {
+            return;
+        }
+        let (first, last) = (pages.start >> REGION_SHIFT, (pages.end - 1) >> REGION_SHIFT);
         // By the size of the range or by that of the table, whichever is less: a reservation of terabytes is
         // given back in one call, too.
         if (last - first) < self.used as u64 {

@@ -272,18 +272,17 @@ impl SegmentWriter {
         self.heat.discard(heat, pages, self.epoch);
     }
 
-    /// Stores to the page at `addr`, which has had write events, go unseen from now on. Returns the epoch of
-    /// the last one, for [`Self::watch_again`]; 0 where none is known.
-    pub fn leave_alone(&self, addr: u64) -> u32 {
+    /// Stores to the page at `addr`, which has had write events, go unseen from now on: it counts as written in
+    /// each epoch.
+    pub fn leave_alone(&self, addr: u64) {
         let heat = heat_memory(self.memory.words(), &self.layout);
-        self.heat.leave_alone(heat, addr).unwrap_or(0)
+        self.heat.leave_alone(heat, addr);
     }
 
-    /// Stores to the page at `addr` are seen again. `before` is what [`Self::leave_alone`] has returned; it holds
-    /// again where no event of the page was recorded since.
-    pub fn watch_again(&self, addr: u64, before: u32) {
+    /// Stores to the page at `addr` are seen again from now on. It counts as written in the current epoch, too.
+    pub fn watch_again(&self, addr: u64) {
         let heat = heat_memory(self.memory.words(), &self.layout);
-        self.heat.watch_again(heat, addr, before, self.epoch);
+        self.heat.watch_again(heat, addr, self.epoch);
     }
 
     /// Replaces the mapping table; `entries` are ordered by address. What does not fit is left out, and

@@ -65,20 +65,19 @@ fn pages_that_were_given_back_or_are_not_watched_count_as_written() {
         );
     }
     end_epoch(&mut writer, 3);
-    let before = [a, b].map(|page| writer.leave_alone(page));
-    assert_eq!(before, [3, 3]);
+    for page in [a, b] {
+        writer.leave_alone(page);
+    }
     for epoch in 4..8 {
         end_epoch(&mut writer, epoch);
         assert_eq!(written_since(&consumer, epoch).0, [a, b]);
     }
-    write(&mut writer, a, Kind::Write, 1);
-    for (page, before) in [a, b].into_iter().zip(before) {
-        writer.watch_again(page, before);
+    for page in [a, b] {
+        writer.watch_again(page);
     }
-    assert_eq!(written_since(&consumer, 7).0, [a]);
     end_epoch(&mut writer, 8);
-    assert_eq!(written_since(&consumer, 8).0, []);
-    assert_eq!(written_since(&consumer, 2).0, [a, b]);
+    assert_eq!(written_since(&consumer, 7).0, [a, b]);
+    assert_eq!(written_since(&consumer, 8).0, [0; 0]);
 }
 
 #[test]

@@ -71,8 +71,13 @@ pub(super) fn madvise(thread: &mut GuestThread, call: &Call) -> Outcome {
     };
     // Held until the host call is done, so that nothing of ours comes to lie in the range.
     let table = thread.process.memory.read();
+    let gives_back = GIVE_BACK.contains(&(advice as i32));
     if table.covers(addr..end) {
-        return thread.relay(call);
+        let outcome = thread.relay(call);
+        if gives_back {
+            thread.process.tracker.discard(&(addr..end));
+        }
+        return outcome;
     }
     // The kernel refuses an unknown advice before it looks at the range.
     if let Err(e) = host_call(libc::SYS_madvise, [addr, 0, advice, 0, 0, 0]) {
@@ -83,9 +88,23 @@ pub(super) fn madvise(thread: &mut GuestThread, call: &Call) -> Outcome {
         if let Err(e) = host_call(libc::SYS_madvise, args) {
             return failed(e);
         }
+        if gives_back {
+            thread.process.tracker.discard(&part);
+        }
     }
     failed(libc::ENOMEM)
 }
+
+/// Advice after which pages may read as they did before they were ever stored to.
+const GIVE_BACK: [i32; 4] = [
+    libc::MADV_DONTNEED,
+    libc::MADV_FREE,
+    libc::MADV_REMOVE,
+    MADV_DONTNEED_LOCKED,
+];
+
+/// asm-generic/mman-common.h.
+const MADV_DONTNEED_LOCKED: i32 = 24;
 
 /// shmat(2).
 pub(super) fn shmat(thread: &mut GuestThread, call: &Call) -> Outcome {

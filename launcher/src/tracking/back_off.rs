@@ -89,6 +89,7 @@ impl BackOff {
         let mut hot = std::mem::take(&mut book.streaks.hot);
         if costs_too_much {
             hot.retain(|&va| machine.leave_alone(va));
+            hot.iter().for_each(|&va| book.writer.leave_alone(va));
             self.pages.append(&mut hot);
         }
         hot.clear();
@@ -108,12 +109,14 @@ impl BackOff {
         let _ = machine.rearm_reads(Rearm::Drop);
     }
 
-    /// Those that were stored to meanwhile have an event.
+    /// Those that were stored to meanwhile have an event. To the readers, none of them counts as unwatched any
+    /// more.
     pub(super) fn count_all(&self, machine: &Machine, table: &Mappings, book: &mut Book) {
         for &va in &self.pages {
             if machine.tables.take_dirty(va) {
                 book.count(table, va, Kind::Write, 0);
             }
+            book.writer.watch_again(va);
         }
     }
 }

@@ -200,6 +200,7 @@ impl Book {
             self.census.retire(part, mapping, self.epoch);
         }
         self.census.add_up(table);
+        self.writer.discard(range);
         // Not by the size of the range: a reservation of terabytes is given back in one call, too.
         for i in 0..self.counted.len() {
             let region = self.counted[i]..self.counted[i] + LEAF_SPAN;

@@ -106,6 +106,13 @@ impl Harvest {
         book.retire(table, range);
     }
 
+    /// See [`super::harvester::Tracker::discard`].
+    pub(super) fn discard(&self, range: &Range<u64>) {
+        if !self.ended {
+            self.book.writer.discard(range);
+        }
+    }
+
     /// Takes what the vCPUs' threads have noted of the kernel's writes.
     pub(super) fn take_kernel_writes(&mut self) {
         for log in &self.logs {

@@ -110,6 +110,13 @@ impl Tracker {
         }
     }
 
+    /// The contents of `range` were given back to the kernel, while its mappings stay.
+    pub(crate) fn discard(&self, range: &Range<u64>) {
+        if self.watches {
+            self.lock().discard(range);
+        }
+    }
+
     /// Starts the harvester's thread.
     ///
     /// # Errors
