@@ -211,8 +211,10 @@ impl HeatWriter {
         };
         let cell = &page[page_in_region(addr)];
         // One writer: a plain load and store are enough, and readers want no order between cells.
-        let (before, _) = halves(cell.load(Ordering::Relaxed));
-        cell.store(pair(before.saturating_add(count), epoch), Ordering::Relaxed);
+        let (before, last) = halves(cell.load(Ordering::Relaxed));
+        // An event from before the page was left alone may come later.
+        let last = if last == UNWATCHED { last } else { epoch };
+        cell.store(pair(before.saturating_add(count), last), Ordering::Relaxed);
         raise(&region[1], epoch);
         before == 0 && count > 0 && !self.touched_otherwise(heat, index, addr)
     }

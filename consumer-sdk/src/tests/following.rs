@@ -68,6 +68,8 @@ fn pages_that_were_given_back_or_are_not_watched_count_as_written() {
     for page in [a, b] {
         writer.leave_alone(page);
     }
+    // Of a store from before, which makes no difference.
+    write(&mut writer, a, Kind::Write, 1);
     for epoch in 4..8 {
         end_epoch(&mut writer, epoch);
         assert_eq!(written_since(&consumer, epoch).0, [a, b]);
