@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use std::{env, io, thread};
 use vmmload_consumer::{Consumer, MappingClass, Status, Woken};
@@ -21,7 +21,8 @@ const PAGE: u64 = 4096;
 const EPOCHS_OF_PROOF: u32 = 3;
 
 type Failure = Box<dyn std::error::Error>;
-type Pages = BTreeMap<u64, Box<[u8]>>;
+type Page = [u8; PAGE as usize];
+type Pages = BTreeMap<u64, Page>;
 
 fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();
@@ -133,9 +134,8 @@ impl Replica {
             let read = |page| Some((page, read_page(&replica.memory, page).ok()?));
             pages.filter_map(read).collect::<Pages>()
         })?;
-        let differs = |(page, bytes): (&u64, &Box<[u8]>)| {
-            (self.pages.get(page) != Some(bytes)).then_some(*page)
-        };
+        let differs =
+            |(page, bytes): (&u64, &Page)| (self.pages.get(page) != Some(bytes)).then_some(*page);
         let different: BTreeSet<u64> = truth.iter().filter_map(differs).collect();
         let since = self.epoch;
         while self.epoch < since + EPOCHS_OF_PROOF {
@@ -175,34 +175,32 @@ impl Replica {
     /// Calls `look` while the process stands still.
     fn stopped<T>(&self, look: impl FnOnce(&Self) -> T) -> Result<T, Failure> {
         let pid = self.consumer.pid();
-        signal("STOP", pid)?;
+        signal(libc::SIGSTOP, pid)?;
         let end = Instant::now() + Duration::from_secs(10);
         while !is_stopped(pid)? {
             if Instant::now() > end || self.consumer.status() != Status::Running {
-                signal("CONT", pid)?;
+                signal(libc::SIGCONT, pid)?;
                 return Err("the process cannot be stopped".into());
             }
             thread::sleep(Duration::from_millis(1));
         }
         let seen = look(self);
-        signal("CONT", pid)?;
+        signal(libc::SIGCONT, pid)?;
         Ok(seen)
     }
 }
 
-fn read_page(memory: &File, page: u64) -> io::Result<Box<[u8]>> {
-    let mut bytes = vec![0; PAGE as usize].into_boxed_slice();
+fn read_page(memory: &File, page: u64) -> io::Result<Page> {
+    let mut bytes = [0; PAGE as usize];
     memory.read_exact_at(&mut bytes, page)?;
     Ok(bytes)
 }
 
-fn signal(name: &str, pid: u32) -> Result<(), Failure> {
-    let sent = Command::new("kill")
-        .args(["-s", name, &pid.to_string()])
-        .status()?;
-    match sent.success() {
-        true => Ok(()),
-        false => Err(format!("kill -s {name} {pid} failed").into()),
+fn signal(signal: i32, pid: u32) -> io::Result<()> {
+    // SAFETY: kill(2) takes numbers and touches no memory.
+    match unsafe { libc::kill(pid as libc::pid_t, signal) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 

@@ -1,10 +1,11 @@
-//! Finds the vmmload binary, or builds it; builds the preload library.
+//! Finds the vmmload binary, or builds it; builds the preload library and the SDK's examples.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
 use crate::scratch::{target, workspace};
+use crate::{machine, needs};
 
 /// The vmmload binary under test: `VMMLOAD_BIN` if set, else built in release mode, once per process.
 ///
@@ -29,24 +30,39 @@ pub fn preload_library() -> &'static Path {
     LIBRARY.get_or_init(|| build("vmmload-shim", "libvmmload_shim.so"))
 }
 
+/// An example of the consumer SDK, built in release mode.
+///
+/// # Panics
+/// When the build fails.
+#[must_use]
+pub fn example(name: &str) -> PathBuf {
+    let product = Path::new("examples").join(name);
+    let path = match machine::rig() {
+        None => build_with(&["-p", "vmmload-consumer", "--example", name], &product),
+        // Nothing is built there; what was built elsewhere is at the same place.
+        Some(_) => target().join("release").join(product),
+    };
+    needs::note(&path);
+    path
+}
+
 fn given(path: &Path) -> PathBuf {
     // Absolute, because tests run programs in other directories.
     std::fs::canonicalize(path)
         .unwrap_or_else(|cause| panic!("VMMLOAD_BIN={}: {cause}", path.display()))
 }
 
-/// Cargo's own lock on the target directory makes test processes that build at once wait for each other.
 fn build(package: &str, product: &str) -> PathBuf {
+    build_with(&["-p", package], Path::new(product))
+}
+
+/// Cargo's own lock on the target directory makes test processes that build at once wait for each other.
+fn build_with(what: &[&str], product: &Path) -> PathBuf {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
-        .args([
-            "build",
-            "--release",
-            "--quiet",
-            "-p",
-            package,
-            "--target-dir",
-        ])
+        .args(["build", "--release", "--quiet"])
+        .args(what)
+        .arg("--target-dir")
         .arg(target())
         .current_dir(workspace())
         .output()
@@ -54,7 +70,8 @@ fn build(package: &str, product: &str) -> PathBuf {
     let messages = String::from_utf8_lossy(&output.stderr);
     assert!(
         output.status.success(),
-        "`cargo build --release -p {package}` failed:\n{messages}"
+        "`cargo build --release {}` failed:\n{messages}",
+        what.join(" ")
     );
     target().join("release").join(product)
 }

@@ -104,7 +104,7 @@ fn sample(name: &str) -> SegmentWriter {
             let kind = Kind::ALL[page as usize % 3];
             write(
                 &mut writer,
-                BASE + page * 0x1000 + (page % 2 << 21),
+                BASE + page * 0x1000 + ((page % 2) << 21),
                 kind,
                 1,
             );

@@ -74,6 +74,7 @@ const AMD: &[Step] = &[
     tests("boundaries"),
     tests("tracking_properties"),
     tests("undisturbed"),
+    without("incremental", PERL),
     tests("memory"),
     tests("threads"),
     without("signals", NOT_IN_QEMU),
@@ -92,6 +93,7 @@ const INTEL: &[Step] = &[
     without("reads", BUT_SIXTEEN),
     tests("boundaries"),
     tests("tracking_properties"),
+    without("incremental", PERL),
     without("memory", STATIC),
     without("threads", STATIC),
     without("signals", NOT_IN_BOCHS),
@@ -126,6 +128,9 @@ const BUT_SIXTEEN: &[&str] = &[
 
 /// Left out in QEMU: the programs there are linked statically.
 const INTERPRETED: &[&str] = &["the_first_stack"];
+
+/// Left out in both: Perl with all that belongs to it.
+const PERL: &[&str] = &["interpreter"];
 
 /// Left out in QEMU: how often something happens is the emulator's affair.
 const FREQUENCIES: &[&str] = &["in_the_shortest_epochs"];
