@@ -46,6 +46,8 @@ mod mappings;
 #[cfg(not(all(test, loom)))]
 mod memory;
 #[cfg(not(all(test, loom)))]
+mod reader_memory;
+#[cfg(not(all(test, loom)))]
 mod reclaim;
 mod ring;
 #[cfg(not(all(test, loom)))]
