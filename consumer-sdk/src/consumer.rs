@@ -37,6 +37,8 @@ pub enum Status {
     Ended(End),
     /// It is gone without having said so, as after SIGKILL. The last epoch may be missing.
     Died,
+    /// Somebody has cut the segment's file short under this consumer. What is missing reads as zeroes.
+    Truncated,
 }
 
 /// One reader of one segment, with a cursor of its own.
@@ -101,12 +103,8 @@ impl Consumer {
     /// See [`AttachError`].
     pub fn open(path: &Path) -> Result<Self, AttachError> {
         let (file, len) = open_trusted(path)?;
-        let map = |bytes| {
-            ReaderMemory::map(&file, bytes).map_err(|source| AttachError::Open {
-                path: path.into(),
-                source,
-            })
-        };
+        let map =
+            |bytes| ReaderMemory::map(&file, bytes).map_err(|why| AttachError::unmapped(path, why));
         // The header alone first: it decides whether the rest is what it seems.
         let header = check_header(map(PAGE_SIZE)?.words(), path)?;
         let layout = Layout::from_header(&header, len).map_err(|BadField { field, value }| {
@@ -358,7 +356,12 @@ impl Consumer {
 
     /// Whether the process runs. Records may still be waiting after it has ended.
     pub fn status(&self) -> Status {
-        if let Some(end) = self.end() {
+        let end = self.end();
+        // Known only when something was missing that was read, as `end` may have been.
+        if self.memory.is_damaged() {
+            return Status::Truncated;
+        }
+        if let Some(end) = end {
             return Status::Ended(end);
         }
         if sys::is_alive(self.header.pid, self.header.writer_start) {

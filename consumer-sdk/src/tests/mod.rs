@@ -6,7 +6,9 @@ mod hostile;
 mod regions;
 mod ring;
 mod segment;
+mod sigbus;
 mod starved;
+mod truncated;
 
 use crate::{Consumer, Event, Item, Kind, Method, SegmentConfig, SegmentWriter, Sighting};
 use std::path::PathBuf;
