@@ -184,9 +184,15 @@ impl Consumer {
         Batch { read, lost }
     }
 
-    /// The records that are there now, one after the other.
+    /// The records that are there now, one after the other. What is published meanwhile is left for later, so
+    /// that a fast process does not keep its reader.
     pub fn drain(&mut self) -> impl Iterator<Item = Item> + '_ {
-        std::iter::from_fn(|| self.next())
+        let end = load_acquire(self.word(field!(ring_head)));
+        // As many as there can be: a lap, and what was lost before it.
+        let most = self.layout.ring_records + 1;
+        let items =
+            std::iter::from_fn(move || (self.position() < end).then(|| self.next()).flatten());
+        items.take(most)
     }
 
     /// Sleeps until there is something to read, for `timeout` at most; with `None`, until there is or the process
@@ -195,7 +201,7 @@ impl Consumer {
     /// The process is not slowed by those who sleep. A process that was killed is noticed within an epoch,
     /// or a second where epochs are longer.
     pub fn wait(&self, timeout: Option<Duration>) -> Woken {
-        let end = timeout.map(|timeout| Instant::now() + timeout);
+        let end = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         loop {
             let (news, seen) = self.news();
             if let Some(woken) = self.look() {
@@ -261,38 +267,26 @@ impl Consumer {
     /// The wrapped processes that this one has forked, oldest first: those that are still in their ring.
     pub fn children(&self) -> Vec<Child> {
         let ring = link_memory(self.memory.words(), &self.layout);
-        let mut reader = RingReader::oldest(ring);
-        let mut children = Vec::new();
-        while let Some(found) = reader.next(ring, |_| true) {
-            if let Found::Record(words) = found {
-                children.push(Child::from_words(words));
-            }
-        }
-        children
+        RingReader::all(ring).map(Child::from_words).collect()
     }
 
     /// The next process that this one has forked; `None` when there is no other yet.
     pub fn next_child(&mut self) -> Option<Child> {
         let ring = link_memory(self.memory.words(), &self.layout);
-        loop {
-            if let Found::Record(words) = self.links.next(ring, |_| true)? {
-                return Some(Child::from_words(words));
-            }
-        }
+        self.links.next_record(ring).map(Child::from_words)
+    }
+
+    /// The next ones, as far as they are there now.
+    pub(crate) fn new_children(&mut self) -> impl Iterator<Item = Child> + '_ {
+        let most = self.layout.link_records;
+        std::iter::from_fn(|| self.next_child()).take(most)
     }
 
     /// The finished epochs that are still in their ring, oldest first: the last 4,096, where the launcher
     /// chose the size. Gaps in their numbers are epochs that found no memory.
     pub fn epochs(&self) -> Vec<Epoch> {
         let ring = epoch_memory(self.memory.words(), &self.layout);
-        let mut reader = RingReader::oldest(ring);
-        let mut epochs = Vec::new();
-        while let Some(found) = reader.next(ring, |_| true) {
-            if let Found::Record(words) = found {
-                epochs.push(Epoch::from_words(words));
-            }
-        }
-        epochs
+        RingReader::all(ring).map(Epoch::from_words).collect()
     }
 
     /// The next finished epoch; `None` when no other has ended yet. All its records were published before, so
@@ -302,11 +296,7 @@ impl Consumer {
     /// numbers.
     pub fn next_epoch(&mut self) -> Option<Epoch> {
         let ring = epoch_memory(self.memory.words(), &self.layout);
-        loop {
-            if let Found::Record(words) = self.epochs.next(ring, |_| true)? {
-                return Some(Epoch::from_words(words));
-            }
-        }
+        self.epochs.next_record(ring).map(Epoch::from_words)
     }
 
     /// How the regions of 2 MiB that were touched since the process started are used, by address: what

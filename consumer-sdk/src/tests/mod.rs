@@ -1,6 +1,7 @@
 //! The parts together: a segment written and read through the public API, and damaged ones.
 
 mod following;
+mod fuzz;
 mod golden;
 mod hostile;
 mod regions;
