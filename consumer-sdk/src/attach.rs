@@ -1,5 +1,7 @@
 //! Whether a file is a segment that can be read, and who may have written it.
 
+use crate::reader_memory::Unmapped;
+use crate::sigbus::{MAX_WATCHED, Unwatched};
 use crate::sync::{AtomicU64, Ordering, load_acquire};
 use crate::sys;
 use crate::wire::{Header, MAGIC, MAJOR, NOT_READY, PAGE_SIZE, WORD, field};
@@ -25,6 +27,12 @@ pub enum AttachError {
         path: PathBuf,
         /// What open(2), fstat(2) or mmap(2) said.
         source: io::Error,
+    },
+    /// This process has as many segments attached as one can.
+    #[error("{path} would be the segment number {} of this process; detach from others first", MAX_WATCHED + 1)]
+    TooMany {
+        /// The segment's file.
+        path: PathBuf,
     },
     /// Somebody else could have made or changed this file.
     #[error(
@@ -80,6 +88,19 @@ pub enum AttachError {
         /// Its value.
         value: u64,
     },
+}
+
+impl AttachError {
+    /// The error for a file that was opened, but cannot be mapped.
+    pub(crate) fn unmapped(path: &Path, why: Unmapped) -> Self {
+        let path = path.into();
+        match why {
+            Unmapped::Unwatched(Unwatched::Full) => Self::TooMany { path },
+            Unmapped::Unwatched(Unwatched::Handler(source)) | Unmapped::Map(source) => {
+                Self::Open { path, source }
+            }
+        }
+    }
 }
 
 /// Opens a segment's file for reading, and makes sure that only its owner can have written it.

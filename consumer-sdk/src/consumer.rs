@@ -6,7 +6,8 @@ use crate::heat_map::HeatMap;
 use crate::info::Info;
 use crate::layout::{BadField, Layout};
 use crate::mappings::{self, Mappings};
-use crate::memory::{ReaderMemory, path_of};
+use crate::memory::path_of;
+use crate::reader_memory::ReaderMemory;
 use crate::ring::{Found, RingReader};
 use crate::segment_name;
 use crate::sync::{AtomicU64, Ordering, load_acquire};
@@ -36,6 +37,8 @@ pub enum Status {
     Ended(End),
     /// It is gone without having said so, as after SIGKILL. The last epoch may be missing.
     Died,
+    /// Somebody has cut the segment's file short under this consumer. What is missing reads as zeroes.
+    Truncated,
 }
 
 /// One reader of one segment, with a cursor of its own.
@@ -100,12 +103,8 @@ impl Consumer {
     /// See [`AttachError`].
     pub fn open(path: &Path) -> Result<Self, AttachError> {
         let (file, len) = open_trusted(path)?;
-        let map = |bytes| {
-            ReaderMemory::map(&file, bytes).map_err(|source| AttachError::Open {
-                path: path.into(),
-                source,
-            })
-        };
+        let map =
+            |bytes| ReaderMemory::map(&file, bytes).map_err(|why| AttachError::unmapped(path, why));
         // The header alone first: it decides whether the rest is what it seems.
         let header = check_header(map(PAGE_SIZE)?.words(), path)?;
         let layout = Layout::from_header(&header, len).map_err(|BadField { field, value }| {
@@ -185,9 +184,15 @@ impl Consumer {
         Batch { read, lost }
     }
 
-    /// The records that are there now, one after the other.
+    /// The records that are there now, one after the other. What is published meanwhile is left for later, so
+    /// that a fast process does not keep its reader.
     pub fn drain(&mut self) -> impl Iterator<Item = Item> + '_ {
-        std::iter::from_fn(|| self.next())
+        let end = load_acquire(self.word(field!(ring_head)));
+        // As many as there can be: a lap, and what was lost before it.
+        let most = self.layout.ring_records + 1;
+        let items =
+            std::iter::from_fn(move || (self.position() < end).then(|| self.next()).flatten());
+        items.take(most)
     }
 
     /// Sleeps until there is something to read, for `timeout` at most; with `None`, until there is or the process
@@ -196,7 +201,7 @@ impl Consumer {
     /// The process is not slowed by those who sleep. A process that was killed is noticed within an epoch,
     /// or a second where epochs are longer.
     pub fn wait(&self, timeout: Option<Duration>) -> Woken {
-        let end = timeout.map(|timeout| Instant::now() + timeout);
+        let end = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         loop {
             let (news, seen) = self.news();
             if let Some(woken) = self.look() {
@@ -262,38 +267,26 @@ impl Consumer {
     /// The wrapped processes that this one has forked, oldest first: those that are still in their ring.
     pub fn children(&self) -> Vec<Child> {
         let ring = link_memory(self.memory.words(), &self.layout);
-        let mut reader = RingReader::oldest(ring);
-        let mut children = Vec::new();
-        while let Some(found) = reader.next(ring, |_| true) {
-            if let Found::Record(words) = found {
-                children.push(Child::from_words(words));
-            }
-        }
-        children
+        RingReader::all(ring).map(Child::from_words).collect()
     }
 
     /// The next process that this one has forked; `None` when there is no other yet.
     pub fn next_child(&mut self) -> Option<Child> {
         let ring = link_memory(self.memory.words(), &self.layout);
-        loop {
-            if let Found::Record(words) = self.links.next(ring, |_| true)? {
-                return Some(Child::from_words(words));
-            }
-        }
+        self.links.next_record(ring).map(Child::from_words)
+    }
+
+    /// The next ones, as far as they are there now.
+    pub(crate) fn new_children(&mut self) -> impl Iterator<Item = Child> + '_ {
+        let most = self.layout.link_records;
+        std::iter::from_fn(|| self.next_child()).take(most)
     }
 
     /// The finished epochs that are still in their ring, oldest first: the last 4,096, where the launcher
     /// chose the size. Gaps in their numbers are epochs that found no memory.
     pub fn epochs(&self) -> Vec<Epoch> {
         let ring = epoch_memory(self.memory.words(), &self.layout);
-        let mut reader = RingReader::oldest(ring);
-        let mut epochs = Vec::new();
-        while let Some(found) = reader.next(ring, |_| true) {
-            if let Found::Record(words) = found {
-                epochs.push(Epoch::from_words(words));
-            }
-        }
-        epochs
+        RingReader::all(ring).map(Epoch::from_words).collect()
     }
 
     /// The next finished epoch; `None` when no other has ended yet. All its records were published before, so
@@ -303,11 +296,7 @@ impl Consumer {
     /// numbers.
     pub fn next_epoch(&mut self) -> Option<Epoch> {
         let ring = epoch_memory(self.memory.words(), &self.layout);
-        loop {
-            if let Found::Record(words) = self.epochs.next(ring, |_| true)? {
-                return Some(Epoch::from_words(words));
-            }
-        }
+        self.epochs.next_record(ring).map(Epoch::from_words)
     }
 
     /// How the regions of 2 MiB that were touched since the process started are used, by address: what
@@ -357,7 +346,12 @@ impl Consumer {
 
     /// Whether the process runs. Records may still be waiting after it has ended.
     pub fn status(&self) -> Status {
-        if let Some(end) = self.end() {
+        let end = self.end();
+        // Known only when something was missing that was read, as `end` may have been.
+        if self.memory.is_damaged() {
+            return Status::Truncated;
+        }
+        if let Some(end) = end {
             return Status::Ended(end);
         }
         if sys::is_alive(self.header.pid, self.header.writer_start) {

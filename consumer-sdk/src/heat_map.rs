@@ -47,7 +47,8 @@ impl HeatMap {
 
     /// The pages with events in one mapping.
     pub fn of(&self, mapping: &Mapping) -> impl Iterator<Item = Heat> + '_ {
-        let (start, end) = (mapping.start, mapping.end);
+        // A damaged table may have its ends the wrong way round.
+        let (start, end) = (mapping.start, mapping.end.max(mapping.start));
         let regions = self
             .regions
             .range((base_of(start), Kind::Write)..(end, Kind::Write));

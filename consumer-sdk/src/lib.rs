@@ -46,10 +46,14 @@ mod mappings;
 #[cfg(not(all(test, loom)))]
 mod memory;
 #[cfg(not(all(test, loom)))]
+mod reader_memory;
+#[cfg(not(all(test, loom)))]
 mod reclaim;
 mod ring;
 #[cfg(not(all(test, loom)))]
 mod session;
+#[cfg(not(all(test, loom)))]
+mod sigbus;
 mod sync;
 #[cfg(not(all(test, loom)))]
 mod sys;
@@ -78,6 +82,8 @@ pub use mappings::{
 };
 #[cfg(not(all(test, loom)))]
 pub use session::{Change, Session};
+#[cfg(not(all(test, loom)))]
+pub use sigbus::leave_sigbus_alone;
 #[cfg(not(all(test, loom)))]
 pub use sys::monotonic_ns;
 pub use wire::{Child, Epoch, Event, PAGE_SIZE, UNWATCHED};

@@ -27,6 +27,9 @@ const MAX_ATTEMPTS: usize = if cfg!(all(test, loom)) { 1 } else { 64 };
 /// Words of a record that are moved. Those that are left out make no difference to the order of the others, but
 /// a great one to the model checker.
 const MOVED_WORDS: usize = if cfg!(all(test, loom)) { 3 } else { MAP_WORDS };
+/// Bytes of names in one copy of a table. Each entry has a copy of its own, so that a small segment could ask for any
+/// amount of a reader's memory; entries beyond this have no names.
+const MOST_NAMES: usize = 64 << 20;
 /// Bytes backed by memory at a time.
 const BACKING_STEP: usize = 4 * PAGE_SIZE;
 
@@ -377,9 +380,10 @@ pub(crate) fn read(memory: MapMemory<'_>) -> Option<Mappings> {
         if memory.version.load(Ordering::Relaxed) != version {
             return None;
         }
+        let mut room = MOST_NAMES;
         let mut entries: Vec<_> = records
             .into_iter()
-            .map(|record| named(memory, record))
+            .map(|record| named(memory, record, &mut room))
             .collect();
         let retired = entries.extract_if(.., |entry| entry.retired > 0).collect();
         entries.sort_by_key(|entry| entry.start);
@@ -405,7 +409,7 @@ fn copy_records(table: &[AtomicU64], count: u64) -> Vec<MapRecord> {
     slots.iter().take(count).map(load).collect()
 }
 
-fn named(memory: MapMemory<'_>, record: MapRecord) -> Mapping {
+fn named(memory: MapMemory<'_>, record: MapRecord, room: &mut usize) -> Mapping {
     let class = MappingClass::from_number(record.class);
     Mapping {
         start: record.start,
@@ -414,7 +418,7 @@ fn named(memory: MapMemory<'_>, record: MapRecord) -> Mapping {
         prot: record.prot,
         name: match class {
             MappingClass::ThreadStack => format!("[stack:{}]", record.thread),
-            _ => read_name(memory, record.name).unwrap_or_default(),
+            _ => read_name(memory, record.name, room).unwrap_or_default(),
         },
         id: record.id,
         class,
@@ -424,8 +428,9 @@ fn named(memory: MapMemory<'_>, record: MapRecord) -> Mapping {
     }
 }
 
-/// The string at a byte offset, with what is not UTF-8 replaced; `None` for offsets that hold none.
-fn read_name(memory: MapMemory<'_>, offset: u32) -> Option<String> {
+/// The string at a byte offset, with what is not UTF-8 replaced; `None` for offsets that hold none, and when
+/// there is no room for it.
+fn read_name(memory: MapMemory<'_>, offset: u32, room: &mut usize) -> Option<String> {
     /// Longer than any path that the kernel accepts.
     const MAX_NAME: u64 = 1 << 16;
     // Pairs with the writer's store in `append`.
@@ -439,6 +444,7 @@ fn read_name(memory: MapMemory<'_>, offset: u32) -> Option<String> {
         return None;
     }
     let len = len as usize;
+    *room = room.checked_sub(len)?;
     let words = memory
         .strings
         .get(start + 1..start + 1 + len.div_ceil(WORD))?;

@@ -24,6 +24,9 @@ use core::ops::Range;
 /// Sequence of a slot that is being overwritten.
 const WRITING: u64 = u64::MAX;
 
+/// How often a reader that looks for a record tries again after it was overtaken.
+const MAX_OVERTAKEN: usize = 64;
+
 /// The words of one ring in memory, of records with `N` words behind their sequence.
 #[derive(Clone, Copy)]
 pub(crate) struct RingMemory<'a, const N: usize> {
@@ -251,6 +254,36 @@ impl RingReader {
             self.cursor += 1;
         }
         (read, lost)
+    }
+
+    /// The next record, passing over what was lost. `None` when there is none, and when the writer overtakes
+    /// this reader again and again: whatever it does, this ends.
+    pub(crate) fn next_record<const N: usize>(
+        &mut self,
+        ring: RingMemory<'_, N>,
+    ) -> Option<[u64; N]> {
+        for _ in 0..MAX_OVERTAKEN {
+            if let Found::Record(record) = self.next(ring, |_| true)? {
+                return Some(record);
+            }
+        }
+        None
+    }
+
+    /// The records that are in the ring now, oldest first, without those that are lost meanwhile.
+    pub(crate) fn all<const N: usize>(ring: RingMemory<'_, N>) -> impl Iterator<Item = [u64; N]> {
+        // One look: what is published later is left for later, so that this ends, whatever the writer does.
+        let Self { cursor: end } = Self::newest(ring);
+        let cursor = end.saturating_sub(ring.capacity());
+        let mut reader = Self { cursor };
+        std::iter::from_fn(move || {
+            while reader.cursor < end {
+                if let Found::Record(record) = reader.next(ring, |_| true)? {
+                    return Some(record);
+                }
+            }
+            None
+        })
     }
 
     /// Moves to the middle of the ring, where the writer is half a lap from overtaking again, and

@@ -125,7 +125,7 @@ impl Session {
     /// Sleeps until one of the processes has something to read, a process came or went, or `timeout` is over.
     /// [`Woken::Over`] when no process is left and everything was read.
     pub fn wait(&mut self, timeout: Option<Duration>) -> Woken {
-        let end = timeout.map(|timeout| Instant::now() + timeout);
+        let end = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         loop {
             let words: Vec<_> = self.members().map(Consumer::news).collect();
             if let Some(woken) = self.look() {
@@ -199,7 +199,7 @@ impl Session {
     /// Finds out which children never came.
     fn note_children(&mut self) {
         for member in &mut self.members {
-            while let Some(Child { process, .. }) = member.consumer.next_child() {
+            for Child { process, .. } in member.consumer.new_children() {
                 if process.pid != 0 && !self.came.remove(&process) {
                     self.announced.insert(process);
                 }

@@ -141,6 +141,8 @@ fn start(launch: Launch, inherited: &Inherited) -> Result<GuestThread, RunError>
         known,
         parent,
     } = launch;
+    // What SIGBUS does is the program's to say.
+    vmmload_consumer::leave_sigbus_alone();
     let (kvm, caps) = caps::open().map_err(CreateVmError::from)?;
     let machine = Machine::create(&kvm, caps, Tracking::of(&config), known.as_ref())?;
     let (mut vcpu, mut ring) = Vcpu::create(machine, 0).map_err(RunError::Vcpu)?;

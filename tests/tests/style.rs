@@ -10,6 +10,9 @@ const LONGEST: usize = 500;
 const UNSAFE: &[&str] = &[
     "consumer-sdk/examples/incremental.rs",
     "consumer-sdk/src/memory.rs",
+    "consumer-sdk/src/reader_memory.rs",
+    "consumer-sdk/src/sigbus.rs",
+    "consumer-sdk/src/tests/sigbus.rs",
     "consumer-sdk/src/sys.rs",
     "launcher/src/entry.rs",
     "launcher/src/guest/arena.rs",

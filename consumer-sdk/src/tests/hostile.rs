@@ -2,18 +2,26 @@
 
 use super::{drain, path_of, small, unique_name, write};
 use crate::wire::field;
-use crate::{AttachError, Consumer, Kind, MappingEntry, SegmentWriter};
+use crate::{
+    AttachError, Batch, Child, Consumer, Epoch, Event, Kind, MappingEntry, Mappings, ProcessId,
+    SegmentWriter,
+};
 use proptest::prelude::*;
 use std::fs;
 use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// A file in /dev/shm that goes away with the test.
-struct Fake(PathBuf);
+pub(super) struct Fake(pub(super) PathBuf);
 
 impl Fake {
-    fn new(bytes: &[u8]) -> Self {
-        let path = path_of(&unique_name());
+    pub(super) fn new(bytes: &[u8]) -> Self {
+        Self::named(&unique_name(), bytes)
+    }
+
+    pub(super) fn named(name: &str, bytes: &[u8]) -> Self {
+        let path = path_of(name);
         let mut file = fs::OpenOptions::new()
             .mode(0o600)
             .write(true)
@@ -24,7 +32,7 @@ impl Fake {
         Self(path)
     }
 
-    fn open(&self) -> Result<Consumer, AttachError> {
+    pub(super) fn open(&self) -> Result<Consumer, AttachError> {
         Consumer::open(&self.0)
     }
 }
@@ -35,24 +43,45 @@ impl Drop for Fake {
     }
 }
 
+/// Records in the rings of [`valid`].
+pub(super) const RECORDS: u32 = 64;
+
 /// The bytes of a small segment with something of everything in it.
-fn valid() -> Vec<u8> {
+pub(super) fn valid() -> Vec<u8> {
     let name = unique_name();
-    let mut config = small(64);
+    let mut config = small(RECORDS);
     (config.heat_pages, config.map_entries, config.string_bytes) = (4, 8, 4096);
+    (config.epoch_records, config.link_records) = (RECORDS, RECORDS);
     let mut writer = SegmentWriter::create_named(&config, &name).unwrap();
-    for page in 0..100 {
-        write(&mut writer, page << 12, Kind::Write, 1);
+    for number in 1..100 {
+        writer.begin_epoch(number, 7);
+        let page = u64::from(number) << 12;
+        for kind in Kind::ALL {
+            write(&mut writer, page, kind, 1);
+        }
+        writer.child(Child {
+            process: ProcessId {
+                pid: number,
+                start: 8,
+            },
+            time_ns: 9,
+        });
+        writer.end_epoch(Epoch {
+            number,
+            ..Epoch::default()
+        });
     }
-    let entry = MappingEntry {
-        start: 0,
-        end: 4096,
-        offset: 0,
+    let entry = |start: u64, retired| MappingEntry {
+        start,
+        end: start + (64 << 12),
         prot: 3,
         name: "/bin/true",
+        id: 1,
+        retired,
         ..MappingEntry::default()
     };
-    writer.publish_mappings([entry].into_iter());
+    let entries = [entry(0, 0), entry(1 << 18, 0), entry(1 << 19, 50)];
+    writer.publish_mappings(entries.into_iter());
     fs::read(path_of(&name)).unwrap()
 }
 
@@ -62,24 +91,67 @@ fn with_word(index: usize, value: u64) -> Vec<u8> {
     bytes
 }
 
-/// Uses everything a consumer can do.
-fn exercise(mut consumer: Consumer) {
-    for _ in 0..200 {
+/// Uses everything a consumer can do. Whatever the segment says, that takes a bounded number of calls.
+pub(super) fn exercise(consumer: &mut Consumer) {
+    consumer.rewind();
+    read_records(consumer);
+    consumer.rewind();
+    let mappings = consumer.mappings().unwrap_or_default();
+    read_events(consumer, &mappings);
+    let _ = (consumer.hottest(3), consumer.status(), consumer.session());
+    for region in consumer.huge_pages() {
+        let _ = (region.mappings(&mappings), region.utilisation());
+    }
+    let (map, words) = (consumer.heat_map(), consumer.heat_words());
+    assert_eq!(words.regions.len(), words.cells.len());
+    let later = consumer.heat_map().since(&map);
+    for mapping in mappings.entries.iter().chain(&mappings.retired) {
+        let _ = (map.of(mapping).count(), mapping.permissions());
+        let _ = (map.get(mapping.start, Kind::Write), later.len());
+    }
+    for epoch in [0, 1, 98, u32::MAX] {
+        let _ = consumer.pages_written_since(epoch);
+    }
+    let info = consumer.info();
+    let _ = (info.command_line(), info.events());
+    let _ = (consumer.wait(Some(Duration::ZERO)), consumer.id());
+    consumer.skip_to_now();
+}
+
+/// Everything in the rings, one by one.
+fn read_records(consumer: &mut Consumer) {
+    // A reader that has just begun is a lap behind at most, unless the writer is at work.
+    let most = 10 * RECORDS as usize;
+    for _ in 0..most {
         if consumer.next().is_none() {
             break;
         }
     }
-    let _ = (consumer.hottest(3), consumer.mappings(), consumer.status());
-    let mappings = consumer.mappings().unwrap_or_default();
-    for region in consumer.huge_pages() {
-        let _ = (region.mappings(&mappings), region.utilisation());
+    for _ in 0..most {
+        if consumer.next_epoch().is_none() {
+            break;
+        }
     }
-    let _ = consumer.epochs();
-    while consumer.next_epoch().is_some() {}
-    let info = consumer.info();
-    let _ = (info.command_line(), info.events());
-    consumer.rewind();
-    consumer.skip_to_now();
+    for _ in 0..most {
+        if consumer.next_child().is_none() {
+            break;
+        }
+    }
+    assert!(consumer.epochs().len() <= most && consumer.children().len() <= most);
+}
+
+/// The ring of events, many at a time.
+fn read_events(consumer: &mut Consumer, mappings: &Mappings) {
+    let mut events = [Event::default(); 48];
+    for size in [0, 1, 7, 48, 48, 48] {
+        let before = consumer.position();
+        let Batch { read, lost } = consumer.read(&mut events[..size]);
+        assert!(read <= size);
+        assert_eq!(before + read as u64 + lost, consumer.position());
+        for event in &events[..read] {
+            let _ = mappings.of(event);
+        }
+    }
 }
 
 #[test]
@@ -88,7 +160,13 @@ fn the_unchanged_copy_is_accepted() {
     let mut consumer = fake.open().unwrap();
     let (events, lost) = drain(&mut consumer);
     assert_eq!((events.len(), lost), (64, 0));
-    exercise(consumer);
+    assert_eq!(
+        (consumer.epochs().len(), consumer.children().len()),
+        (64, 64)
+    );
+    let mappings = consumer.mappings().unwrap();
+    assert_eq!((mappings.entries.len(), mappings.retired.len()), (2, 1));
+    exercise(&mut consumer);
 }
 
 #[test]
@@ -184,7 +262,7 @@ fn counts_out_of_range_do_no_harm() {
     ];
     for index in fields {
         for value in [0, 1, 65, 1 << 31, 1 << 63, u64::MAX] {
-            exercise(Fake::new(&with_word(index, value)).open().unwrap());
+            exercise(&mut Fake::new(&with_word(index, value)).open().unwrap());
         }
     }
 }
@@ -209,8 +287,8 @@ proptest! {
 
     #[test]
     fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..9000)) {
-        if let Ok(consumer) = Fake::new(&bytes).open() {
-            exercise(consumer);
+        if let Ok(mut consumer) = Fake::new(&bytes).open() {
+            exercise(&mut consumer);
         }
     }
 
@@ -229,6 +307,6 @@ proptest! {
         for word in (2..24).chain(56..60) {
             bytes[word * 8..word * 8 + 8].copy_from_slice(&original[word * 8..word * 8 + 8]);
         }
-        exercise(Fake::new(&bytes).open().unwrap());
+        exercise(&mut Fake::new(&bytes).open().unwrap());
     }
 }

@@ -1,12 +1,15 @@
 //! The parts together: a segment written and read through the public API, and damaged ones.
 
 mod following;
+mod fuzz;
 mod golden;
 mod hostile;
 mod regions;
 mod ring;
 mod segment;
+mod sigbus;
 mod starved;
+mod truncated;
 
 use crate::{Consumer, Event, Item, Kind, Method, SegmentConfig, SegmentWriter, Sighting};
 use std::path::PathBuf;

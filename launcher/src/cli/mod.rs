@@ -134,6 +134,14 @@ pub(crate) enum ReportError {
         /// One line for each, beginning with a line break.
         listing: String,
     },
+    /// The segment's file was cut short under us.
+    #[error(
+        "{path} was cut short while it was read; what was printed may be wrong, so start again"
+    )]
+    Truncated {
+        /// The segment's file.
+        path: PathBuf,
+    },
     /// The output could not be written.
     #[error("cannot write to standard output; check where it goes")]
     Output(#[from] io::Error),

@@ -109,6 +109,11 @@ impl<'a, W: Write> Dump<'a, W> {
                 Status::Running => {}
                 Status::Ended(end) => self.lines.end(Some(end))?,
                 Status::Died => self.lines.end(None)?,
+                Status::Truncated => {
+                    return Err(ReportError::Truncated {
+                        path: self.consumer.path().into(),
+                    });
+                }
             }
             self.lines.output.flush()?;
             if status != Status::Running {
