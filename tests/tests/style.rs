@@ -14,6 +14,7 @@ const UNSAFE: &[&str] = &[
     "consumer-sdk/c/src/mappings.rs",
     "consumer-sdk/c/src/pointers.rs",
     "consumer-sdk/c/src/processes.rs",
+    "consumer-sdk/c/src/session.rs",
     "consumer-sdk/src/memory.rs",
     "consumer-sdk/src/sys.rs",
     "launcher/src/entry.rs",

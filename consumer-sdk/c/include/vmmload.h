@@ -44,6 +44,15 @@ typedef struct vmmload_consumer vmmload_consumer;
 /// The segment contradicts itself: it is damaged.
 #define VMMLOAD_E_LAYOUT 8
 
+/// The process was started with `--track none`, so nobody watches what it writes.
+#define VMMLOAD_E_NOT_TRACKED 9
+
+/// Events are missing from the heat table, for want of room: what was written cannot be told.
+#define VMMLOAD_E_TABLE_FULL 10
+
+/// The epoch has not ended yet.
+#define VMMLOAD_E_FUTURE 11
+
 /// The process changed its mappings too often to be copied: try again.
 #define VMMLOAD_E_BUSY 12
 
@@ -82,6 +91,14 @@ typedef struct vmmload_consumer vmmload_consumer;
 
 /// Pages of the kernel's own, such as [vdso].
 #define VMMLOAD_CLASS_KERNEL 7
+
+/// What a change is: the process is a member now; its records are there from its start on. A process comes once for
+/// each program that it executes.
+#define VMMLOAD_CAME 1
+
+/// What a change is: the process has ended, or executes another program. It is still a member, so that what is left can
+/// be read, until the next refresh.
+#define VMMLOAD_WENT 2
 
 /// The number of this interface: the shared library is libvmmload_consumer.so.1.
 #define VMMLOAD_ABI_MAJOR 1
@@ -125,14 +142,18 @@ typedef struct vmmload_consumer vmmload_consumer;
 /// Somebody made the segment's file shorter. It cannot be read any more.
 #define VMMLOAD_TRUNCATED 6
 
-/// Nothing came in time.
+/// There is nothing new.
 #define VMMLOAD_TIMED_OUT 0
 
-/// An epoch has ended, or a child has come.
+/// There is something new: records, an epoch that has ended, or a child.
 #define VMMLOAD_NEWS 1
 
-/// The process has ended, or its segment has: nothing will come any more.
+/// The process has ended, and there is nothing new: nothing will come any more.
 #define VMMLOAD_OVER 2
+
+/// In place of the epoch of a page's last event: it is not watched for stores at present, because it was written in many
+/// epochs in a row. Take it for written.
+#define VMMLOAD_UNWATCHED UINT32_MAX
 
 /// What is watched: nothing.
 #define VMMLOAD_TRACK_NONE 0
@@ -187,6 +208,10 @@ typedef struct vmmload_consumer vmmload_consumer;
 
 /// A copy of a process's mappings, ordered by address, and behind them those that had events and are gone.
 typedef struct vmmload_mappings vmmload_mappings;
+
+/// All processes of one `vmmload run`: the first one, its children, theirs, and the programs that they execute. Each has
+/// a vmmload_consumer, which belongs to the session.
+typedef struct vmmload_session vmmload_session;
 
 /// One observation: count accesses to one page, seen in one epoch.
 typedef struct vmmload_event {
@@ -246,6 +271,14 @@ typedef struct vmmload_process {
     uint64_t start;
 } vmmload_process;
 
+/// A process in vmmload that another one has forked.
+typedef struct vmmload_child {
+    /// Which; a pid or start of 0 is one that the parent could not tell.
+    struct vmmload_process process;
+    /// When, nanoseconds of CLOCK_MONOTONIC.
+    uint64_t time_ns;
+} vmmload_child;
+
 /// A segment's facts and counts at one moment. Later versions of the library add to its end: always pass its size, as
 /// your compiler knows it.
 typedef struct vmmload_info {
@@ -277,10 +310,12 @@ typedef struct vmmload_info {
     uint64_t names_dropped;
     /// What vmmload counts about its own work; the indices are VMMLOAD_COUNTER_SYSCALLS_RELAYED and those that follow it.
     uint64_t counters[VMMLOAD_COUNTERS];
-    /// The process in vmmload that forked this one; pid 0: none did.
+    /// The process.
+    struct vmmload_process process;
+    /// The process in vmmload that forked it; pid 0: none did.
     struct vmmload_process parent;
-    /// Pid of the process.
-    uint32_t pid;
+    /// The first process of the `vmmload run` that it descends from: itself, if it is that one.
+    struct vmmload_process session;
     /// The user it was started by.
     uint32_t uid;
     /// VMMLOAD_TRACK_NONE, VMMLOAD_TRACK_WRITE, VMMLOAD_TRACK_READWRITE or VMMLOAD_TRACK_UNKNOWN.
@@ -294,7 +329,7 @@ typedef struct vmmload_info {
     /// Bytes of the command.
     uint32_t command_len;
     /// 0.
-    uint32_t reserved;
+    uint32_t reserved[2];
     /// The command's arguments with a NUL between them, and NULs to the end.
     char command[VMMLOAD_COMMAND_ROOM];
 } vmmload_info;
@@ -303,15 +338,42 @@ typedef struct vmmload_info {
 typedef struct vmmload_heat {
     /// Address of the 4 KiB page.
     uint64_t addr;
-    /// Number of events.
+    /// Number of events; it counts up to 2^32 - 1.
     uint64_t count;
-    /// Epoch of the last one, or 0 where that is not known.
+    /// Epoch of the last one, or later, when the page's contents were given back to the system; VMMLOAD_UNWATCHED while
+    /// stores there go unseen, for a page that is written all the time.
     uint32_t epoch;
     /// VMMLOAD_KIND_WRITE, VMMLOAD_KIND_READ or VMMLOAD_KIND_KERNEL.
     uint8_t kind;
     /// 0.
     uint8_t reserved[3];
 } vmmload_heat;
+
+/// The heat table itself, in the shared memory: without a copy, and changing while the process runs. Read each word
+/// with one load, such as __atomic_load_n(&cell, __ATOMIC_RELAXED), and never write: that memory is read-only.
+typedef struct vmmload_heat_view {
+    /// Two words for each region of 2 MiB and kind, in the order in which they were first touched:
+    /// address >> 21 << 2 | kind, then the last epoch in which any of its pages changed. NULL where used is 0.
+    const uint64_t *regions;
+    /// 512 words for each of them, one for each page: the number of events in the low 32 bits, and in the high 32 bits
+    /// the epoch, as in vmmload_heat. NULL where used is 0.
+    const uint64_t *cells;
+    /// How many regions there are.
+    size_t used;
+} vmmload_heat_view;
+
+/// What vmmload_pages_written_since tells besides the pages.
+typedef struct vmmload_written {
+    /// System calls so far of which it is not known where the kernel wrote for them: where this grows, pages may be
+    /// missing. The summary of `vmmload run` names them.
+    uint64_t unknown_calls;
+    /// With -VMMLOAD_E_TABLE_FULL: how many events are missing from the heat table.
+    uint64_t missing;
+    /// What to ask with next time, so that nothing is missed in between: the last epoch that had ended.
+    uint32_t epoch;
+    /// 0.
+    uint32_t reserved;
+} vmmload_written;
 
 /// One mapping. Later versions of the library add to its end: always pass its size, as your compiler knows it.
 typedef struct vmmload_mapping {
@@ -337,6 +399,20 @@ typedef struct vmmload_mapping {
     /// Epoch in which it went; 0: it is there.
     uint32_t retired;
 } vmmload_mapping;
+
+/// What a refresh has found.
+typedef struct vmmload_change {
+    /// Of which process.
+    struct vmmload_process process;
+    /// VMMLOAD_CAME or VMMLOAD_WENT.
+    int change;
+    /// For VMMLOAD_WENT what vmmload_status returns; else VMMLOAD_RUNNING.
+    int status;
+    /// The detail of that status.
+    int detail;
+    /// 0.
+    uint32_t reserved;
+} vmmload_change;
 
 #ifdef __cplusplus
 extern "C" {
@@ -376,6 +452,17 @@ void vmmload_detach(vmmload_consumer *consumer);
 /// Threads: one at a time, and no other function may be using this consumer.
 size_t vmmload_read(vmmload_consumer *consumer, struct vmmload_event *events, size_t capacity, uint64_t *lost);
 
+/// Sleeps until there is something new, for timeout_ns nanoseconds at most; without end where that is negative.
+///
+/// Records are announced at the end of their epoch. The process is not slowed by those who sleep. One that was
+/// killed is noticed within an epoch, or a second where epochs are longer. A signal handler runs meanwhile, but does not end
+/// the sleep.
+///
+/// Returns VMMLOAD_NEWS, VMMLOAD_TIMED_OUT, VMMLOAD_OVER or -VMMLOAD_E_ARGUMENT.
+///
+/// Threads: several at once, with functions that take a const consumer.
+int vmmload_wait(const vmmload_consumer *consumer, int64_t timeout_ns);
+
 /// Position of the record that comes next: grows by one for each that is read or lost. 0 for NULL.
 ///
 /// Threads: several at once, with functions that take a const consumer.
@@ -398,6 +485,22 @@ void vmmload_rewind(vmmload_consumer *consumer);
 ///
 /// Threads: one at a time, and no other function may be using this consumer.
 int vmmload_next_epoch(vmmload_consumer *consumer, struct vmmload_epoch *out);
+
+/// Puts the next process that this one has forked into *out. A child has a segment of its own, once it has begun: attach
+/// to its pid, or use a vmmload_session.
+///
+/// Returns 1, or 0 when there is no other yet, or -VMMLOAD_E_ARGUMENT.
+///
+/// Threads: one at a time, and no other function may be using this consumer.
+int vmmload_next_child(vmmload_consumer *consumer, struct vmmload_child *out);
+
+/// Copies the processes that this one has forked, oldest first, into the array out of so many elements: those that are still
+/// in their ring.
+///
+/// Returns how many there are, which may be more than capacity: then the first ones are copied. 0 for NULL.
+///
+/// Threads: several at once, with functions that take a const consumer.
+size_t vmmload_children(const vmmload_consumer *consumer, struct vmmload_child *out, size_t capacity);
 
 /// What has become of the process. Records may still be waiting after it has ended. The exit status or the signal comes
 /// in *detail, 0 for everything else; detail may be NULL.
@@ -448,6 +551,30 @@ uint32_t vmmload_abi_major(void);
 ///
 /// Threads: several at once, with functions that take a const consumer.
 size_t vmmload_heat_read(const vmmload_consumer *consumer, struct vmmload_heat *out, size_t capacity);
+
+/// Shows the heat table as it lies in the shared memory, in *out. With NULL for consumer it shows an empty one.
+///
+/// The pointers are valid until vmmload_detach. They stay the same, but regions come: call again to see those, too.
+/// Should somebody cut the segment's file, which vmmload never does, reading here is a SIGBUS.
+///
+/// Threads: several at once, with functions that take a const consumer.
+void vmmload_heat_words(const vmmload_consumer *consumer, struct vmmload_heat_view *out);
+
+/// Copies the addresses of the pages that the program, or the kernel for it, wrote after an epoch had ended, in ascending
+/// order, into the array pages of so many elements; with epoch 0 all since the start. In *out comes with which epoch to ask
+/// next time; out may be NULL.
+///
+/// None is missing: a page that was stored to before the end of the epoch in *out is here, or was in the answer to
+/// an earlier question. Not even a late reader, or one that lost records, misses any. Pages whose memory was given back
+/// (munmap(2), brk(2), MADV_DONTNEED) are here, too, if they ever had events, since they read as zeroes when they come
+/// again; so are pages that are not watched for a while because they are written all the time. Pages of the running epoch
+/// may be here already, and then are in the next answer, too. Who copies pages must copy them after this call.
+///
+/// Returns how many there are, which may be more than capacity: then the first ones are copied, and you may ask again
+/// with the same epoch. Or -VMMLOAD_E_ARGUMENT, -VMMLOAD_E_NOT_TRACKED, -VMMLOAD_E_TABLE_FULL or -VMMLOAD_E_FUTURE.
+///
+/// Threads: several at once, with functions that take a const consumer.
+int64_t vmmload_pages_written_since(const vmmload_consumer *consumer, uint32_t epoch, uint64_t *pages, size_t capacity, struct vmmload_written *out);
 
 /// Copies the process's mappings. Give the copy back with vmmload_mappings_free; it does not need the consumer.
 ///
@@ -508,6 +635,69 @@ void vmmload_mappings_free(struct vmmload_mappings *mappings);
 ///
 /// Threads: any.
 size_t vmmload_list(uint32_t *pids, size_t capacity);
+
+/// Opens the session that a process belongs to, with all its processes that are there now, into *out; NULL where that
+/// fails. Give it back with vmmload_session_close.
+///
+/// Returns what vmmload_attach does.
+///
+/// Threads: any.
+int vmmload_session_of(uint32_t pid, struct vmmload_session **out);
+
+/// Attaches to the processes that came, notes those that have ended, and lets go of those that the refresh before had noted:
+/// their consumers are detached. Call it now and then, for example whenever vmmload_session_wait returns.
+///
+/// Returns how many changes there are for vmmload_session_change to show. 0 for NULL.
+///
+/// Threads: one at a time, and no other function may be using this session or a member.
+size_t vmmload_session_refresh(struct vmmload_session *session);
+
+/// Puts one of the changes that the last refresh has found into *out.
+///
+/// Returns 1, or 0 where there are no more, or -VMMLOAD_E_ARGUMENT.
+///
+/// Threads: several at once, with functions that take a const session.
+int vmmload_session_change(const struct vmmload_session *session, size_t index, struct vmmload_change *out);
+
+/// How many members there are: processes that run, and those whose end the last refresh has found. 0 for NULL.
+///
+/// Threads: several at once, with functions that take a const session.
+size_t vmmload_session_count(const struct vmmload_session *session);
+
+/// The consumer of a member, in the order in which they were found. NULL where there are no more, and for NULL.
+///
+/// It belongs to the session: do not detach it. It is valid until the member has gone: until the refresh behind the one
+/// that found its end, or vmmload_session_close.
+///
+/// Threads: one at a time, and no other function may be using this session. Members themselves are consumers like any
+/// other: different threads may use different ones.
+vmmload_consumer *vmmload_session_member(struct vmmload_session *session, size_t index);
+
+/// Sleeps until one of the processes has something to read, a process came or went, or timeout_ns nanoseconds are over;
+/// without end where that is negative. VMMLOAD_OVER means that no process is left.
+///
+/// Returns VMMLOAD_NEWS, VMMLOAD_TIMED_OUT, VMMLOAD_OVER or -VMMLOAD_E_ARGUMENT.
+///
+/// Threads: one at a time, and no other function may be using this session or a member.
+int vmmload_session_wait(struct vmmload_session *session, int64_t timeout_ns);
+
+/// How many processes came and went between two refreshes, so that nothing of them could be read. Those of which only
+/// their parents' ring of children could tell, and whose record there was overwritten, are not among them. 0 for NULL.
+///
+/// Threads: several at once, with functions that take a const session.
+uint64_t vmmload_session_missed(const struct vmmload_session *session);
+
+/// Puts the first process, whether it is still there or not, into *out.
+///
+/// Returns 0 or -VMMLOAD_E_ARGUMENT.
+///
+/// Threads: several at once, with functions that take a const session.
+int vmmload_session_first(const struct vmmload_session *session, struct vmmload_process *out);
+
+/// Gives a session back, with the consumers of its members. NULL is fine.
+///
+/// Threads: any, but no other function may be using this session or a member.
+void vmmload_session_close(struct vmmload_session *session);
 
 #ifdef __cplusplus
 }  // extern "C"

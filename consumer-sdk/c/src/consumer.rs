@@ -2,10 +2,10 @@
 
 use crate::error::{Failure, code_of};
 use crate::pointers::{self, Plain};
-use crate::types::{Epoch, Event, Info, status_and_detail};
+use crate::types::{Child, Epoch, Event, Info, status_and_detail, timeout, woken};
 use core::ffi::{c_char, c_int};
 use core::mem::MaybeUninit;
-use sdk::{Consumer, Item};
+use sdk::{Batch, Consumer};
 
 /// Attaches to the segment of a process that `vmmload run` started, beginning with the oldest record still there, and
 /// puts a new consumer into *out; NULL where that fails.
@@ -76,23 +76,51 @@ pub extern "C" fn vmmload_read(
 ) -> usize {
     // SAFETY: the header asks for NULL or room for `capacity` events.
     let slots = unsafe { pointers::array(events, capacity) };
-    let (mut read, mut missing) = (0, 0);
-    if let Some(consumer) = consumer {
-        while read < slots.len() {
-            match consumer.next() {
-                Some(Item::Event(event)) => {
-                    slots[read].write(event.into());
-                    read += 1;
-                }
-                Some(Item::Lost(records)) => missing += records,
-                None => break,
-            }
+    let batch = consumer.map_or_else(Batch::default, |consumer| read(consumer, slots));
+    if let Some(lost) = lost {
+        lost.write(batch.lost);
+    }
+    batch.read
+}
+
+/// Reads through a buffer of its own: memory of the caller's may hold no events yet, and what C calls reserved must be
+/// zeroes.
+fn read(consumer: &mut Consumer, slots: &mut [MaybeUninit<Event>]) -> Batch {
+    const STEP: usize = 128;
+    let mut buffer = [sdk::Event::default(); STEP];
+    let mut all = Batch::default();
+    for slots in slots.chunks_mut(STEP) {
+        let buffer = &mut buffer[..slots.len()];
+        let batch = consumer.read(buffer);
+        let read = buffer[..batch.read].iter();
+        slots.iter_mut().zip(read).for_each(|(slot, &event)| {
+            slot.write(event.into());
+        });
+        all.read += batch.read;
+        all.lost += batch.lost;
+        if batch.read < slots.len() {
+            break;
         }
     }
-    if let Some(lost) = lost {
-        lost.write(missing);
-    }
-    read
+    all
+}
+
+/// Sleeps until there is something new, for timeout_ns nanoseconds at most; without end where that is negative.
+///
+/// Records are announced at the end of their epoch. The process is not slowed by those who sleep. One that was
+/// killed is noticed within an epoch, or a second where epochs are longer. A signal handler runs meanwhile, but does not end
+/// the sleep.
+///
+/// Returns VMMLOAD_NEWS, VMMLOAD_TIMED_OUT, VMMLOAD_OVER or -VMMLOAD_E_ARGUMENT.
+///
+/// Threads: several at once, with functions that take a const consumer.
+#[unsafe(no_mangle)]
+pub extern "C" fn vmmload_wait(consumer: Option<&Consumer>, timeout_ns: i64) -> c_int {
+    code_of(
+        consumer
+            .map(|consumer| woken(consumer.wait(timeout(timeout_ns))))
+            .ok_or_else(|| Failure::null("consumer")),
+    )
 }
 
 /// Position of the record that comes next: grows by one for each that is read or lost. 0 for NULL.
@@ -142,6 +170,43 @@ pub extern "C" fn vmmload_next_epoch(
     })())
 }
 
+/// Puts the next process that this one has forked into *out. A child has a segment of its own, once it has begun: attach
+/// to its pid, or use a vmmload_session.
+///
+/// Returns 1, or 0 when there is no other yet, or -VMMLOAD_E_ARGUMENT.
+///
+/// Threads: one at a time, and no other function may be using this consumer.
+#[unsafe(no_mangle)]
+pub extern "C" fn vmmload_next_child(
+    consumer: Option<&mut Consumer>,
+    out: Option<&mut MaybeUninit<Child>>,
+) -> c_int {
+    code_of((|| {
+        let consumer = consumer.ok_or_else(|| Failure::null("consumer"))?;
+        let out = out.ok_or_else(|| Failure::null("out"))?;
+        let child = consumer.next_child().map(|child| out.write(child.into()));
+        Ok(c_int::from(child.is_some()))
+    })())
+}
+
+/// Copies the processes that this one has forked, oldest first, into the array out of so many elements: those that are still
+/// in their ring.
+///
+/// Returns how many there are, which may be more than capacity: then the first ones are copied. 0 for NULL.
+///
+/// Threads: several at once, with functions that take a const consumer.
+#[unsafe(no_mangle)]
+pub extern "C" fn vmmload_children(
+    consumer: Option<&Consumer>,
+    out: *mut Child,
+    capacity: usize,
+) -> usize {
+    // SAFETY: the header asks for NULL or room for `capacity` children.
+    let slots = unsafe { pointers::array(out, capacity) };
+    let children = consumer.map(Consumer::children).unwrap_or_default();
+    pointers::fill(slots, children.into_iter().map(Child::from))
+}
+
 /// What has become of the process. Records may still be waiting after it has ended. The exit status or the signal comes
 /// in *detail, 0 for everything else; detail may be NULL.
 ///
@@ -173,7 +238,7 @@ pub extern "C" fn vmmload_pid(consumer: Option<&Consumer>) -> u32 {
 
 // SAFETY: words, then half as large ones in pairs, then bytes, a multiple of eight: no padding. Its size is checked below.
 unsafe impl Plain for Info {}
-const _: () = assert!(size_of::<Info>() == 8 * (13 + 16 + 2) + 4 * 8 + 264);
+const _: () = assert!(size_of::<Info>() == 8 * (13 + 16 + 3 * 2) + 4 * 8 + 264);
 
 /// Puts the segment's facts and counts as they are now into *out, of size bytes: pass sizeof(vmmload_info).
 ///
@@ -188,7 +253,7 @@ pub extern "C" fn vmmload_get_info(
 ) -> c_int {
     code_of((|| {
         let consumer = consumer.ok_or_else(|| Failure::null("consumer"))?;
-        let info = Info::from(&consumer.info());
+        let info = Info::new(consumer.id(), &consumer.info());
         // SAFETY: the header asks for NULL or `size` bytes.
         match unsafe { pointers::copy_sized(info, out, size) } {
             true => Ok(0),

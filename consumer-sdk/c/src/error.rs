@@ -2,7 +2,7 @@
 
 use core::cell::Cell;
 use core::ffi::{c_char, c_int};
-use sdk::AttachError;
+use sdk::{AttachError, WrittenError};
 use std::error::Error;
 
 /// An argument is NULL that must not be, or makes no sense.
@@ -21,6 +21,12 @@ pub const VMMLOAD_E_MAGIC: c_int = 6;
 pub const VMMLOAD_E_VERSION: c_int = 7;
 /// The segment contradicts itself: it is damaged.
 pub const VMMLOAD_E_LAYOUT: c_int = 8;
+/// The process was started with `--track none`, so nobody watches what it writes.
+pub const VMMLOAD_E_NOT_TRACKED: c_int = 9;
+/// Events are missing from the heat table, for want of room: what was written cannot be told.
+pub const VMMLOAD_E_TABLE_FULL: c_int = 10;
+/// The epoch has not ended yet.
+pub const VMMLOAD_E_FUTURE: c_int = 11;
 /// The process changed its mappings too often to be copied: try again.
 pub const VMMLOAD_E_BUSY: c_int = 12;
 
@@ -83,6 +89,17 @@ impl From<AttachError> for Failure {
             AttachError::Magic { .. } => VMMLOAD_E_MAGIC,
             AttachError::Version { .. } => VMMLOAD_E_VERSION,
             AttachError::Layout { .. } => VMMLOAD_E_LAYOUT,
+        };
+        Self::of(code, &error)
+    }
+}
+
+impl From<WrittenError> for Failure {
+    fn from(error: WrittenError) -> Self {
+        let code = match error {
+            WrittenError::NotTracked => VMMLOAD_E_NOT_TRACKED,
+            WrittenError::TableFull { .. } => VMMLOAD_E_TABLE_FULL,
+            WrittenError::Future { .. } => VMMLOAD_E_FUTURE,
         };
         Self::of(code, &error)
     }

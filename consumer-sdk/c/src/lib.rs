@@ -19,6 +19,7 @@ pub mod heat;
 pub mod mappings;
 mod pointers;
 pub mod processes;
+pub mod session;
 pub mod types;
 
 /// The header promises it: functions that take a const consumer may run at the same time on several threads, and any
@@ -27,4 +28,5 @@ const _: () = {
     const fn is_shared_between_threads<T: Send + Sync>() {}
     is_shared_between_threads::<sdk::Consumer>();
     is_shared_between_threads::<mappings::Mappings>();
+    is_shared_between_threads::<session::Session>();
 };

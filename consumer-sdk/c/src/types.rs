@@ -1,7 +1,8 @@
 //! The structs and constants of the header, and how they are made from the Rust crate's types.
 
 use core::ffi::{c_char, c_int};
-use sdk::{Counter, End, Kind, ProcessId, Status};
+use sdk::{Counter, End, Kind, ProcessId, Status, Woken};
+use std::time::Duration;
 
 /// The number of this interface: the shared library is libvmmload_consumer.so.1.
 pub const VMMLOAD_ABI_MAJOR: u32 = 1;
@@ -35,12 +36,18 @@ pub const VMMLOAD_DIED: c_int = 5;
 /// Somebody made the segment's file shorter. It cannot be read any more.
 pub const VMMLOAD_TRUNCATED: c_int = 6;
 
-/// Nothing came in time.
+/// There is nothing new.
 pub const VMMLOAD_TIMED_OUT: c_int = 0;
-/// An epoch has ended, or a child has come.
+/// There is something new: records, an epoch that has ended, or a child.
 pub const VMMLOAD_NEWS: c_int = 1;
-/// The process has ended, or its segment has: nothing will come any more.
+/// The process has ended, and there is nothing new: nothing will come any more.
 pub const VMMLOAD_OVER: c_int = 2;
+
+/// In place of the epoch of a page's last event: it is not watched for stores at present, because it was written in many
+/// epochs in a row. Take it for written.
+pub const VMMLOAD_UNWATCHED: u32 = u32::MAX;
+
+const _: () = assert!(VMMLOAD_UNWATCHED == sdk::UNWATCHED);
 
 /// What is watched: nothing.
 pub const VMMLOAD_TRACK_NONE: u32 = 0;
@@ -192,6 +199,25 @@ impl From<ProcessId> for Process {
     }
 }
 
+/// A process in vmmload that another one has forked.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Child {
+    /// Which; a pid or start of 0 is one that the parent could not tell.
+    pub process: Process,
+    /// When, nanoseconds of CLOCK_MONOTONIC.
+    pub time_ns: u64,
+}
+
+impl From<sdk::Child> for Child {
+    fn from(child: sdk::Child) -> Self {
+        Self {
+            process: child.process.into(),
+            time_ns: child.time_ns,
+        }
+    }
+}
+
 /// A segment's facts and counts at one moment. Later versions of the library add to its end: always pass its size, as
 /// your compiler knows it.
 #[derive(Clone, Copy, Debug)]
@@ -225,10 +251,12 @@ pub struct Info {
     pub names_dropped: u64,
     /// What vmmload counts about its own work; the indices are VMMLOAD_COUNTER_SYSCALLS_RELAYED and those that follow it.
     pub counters: [u64; VMMLOAD_COUNTERS],
-    /// The process in vmmload that forked this one; pid 0: none did.
+    /// The process.
+    pub process: Process,
+    /// The process in vmmload that forked it; pid 0: none did.
     pub parent: Process,
-    /// Pid of the process.
-    pub pid: u32,
+    /// The first process of the `vmmload run` that it descends from: itself, if it is that one.
+    pub session: Process,
     /// The user it was started by.
     pub uid: u32,
     /// VMMLOAD_TRACK_NONE, VMMLOAD_TRACK_WRITE, VMMLOAD_TRACK_READWRITE or VMMLOAD_TRACK_UNKNOWN.
@@ -242,13 +270,13 @@ pub struct Info {
     /// Bytes of the command.
     pub command_len: u32,
     /// 0.
-    pub reserved: u32,
+    pub reserved: [u32; 2],
     /// The command's arguments with a NUL between them, and NULs to the end.
     pub command: [c_char; VMMLOAD_COMMAND_ROOM],
 }
 
-impl From<&sdk::Info> for Info {
-    fn from(info: &sdk::Info) -> Self {
+impl Info {
+    pub(crate) fn new(process: ProcessId, info: &sdk::Info) -> Self {
         let nanoseconds = |time: std::time::Duration| time.as_nanos() as u64;
         let mut counters = [0; VMMLOAD_COUNTERS];
         for counter in Counter::ALL {
@@ -276,8 +304,9 @@ impl From<&sdk::Info> for Info {
             heat_dropped: info.heat_dropped,
             names_dropped: info.names_dropped,
             counters,
+            process: process.into(),
             parent: info.parent.map(Process::from).unwrap_or_default(),
-            pid: info.pid,
+            session: info.session.into(),
             uid: info.uid,
             track: info
                 .track
@@ -286,7 +315,7 @@ impl From<&sdk::Info> for Info {
             max_overhead: info.max_overhead,
             buffer: info.buffer,
             command_len,
-            reserved: 0,
+            reserved: [0; 2],
             command,
         }
     }
@@ -298,9 +327,10 @@ impl From<&sdk::Info> for Info {
 pub struct Heat {
     /// Address of the 4 KiB page.
     pub addr: u64,
-    /// Number of events.
+    /// Number of events; it counts up to 2^32 - 1.
     pub count: u64,
-    /// Epoch of the last one, or 0 where that is not known.
+    /// Epoch of the last one, or later, when the page's contents were given back to the system; VMMLOAD_UNWATCHED while
+    /// stores there go unseen, for a page that is written all the time.
     pub epoch: u32,
     /// VMMLOAD_KIND_WRITE, VMMLOAD_KIND_READ or VMMLOAD_KIND_KERNEL.
     pub kind: u8,
@@ -313,7 +343,7 @@ impl From<sdk::Heat> for Heat {
         Self {
             addr: heat.addr,
             count: heat.count,
-            epoch: 0,
+            epoch: heat.epoch,
             kind: heat.kind as u8,
             reserved: [0; 3],
         }
@@ -329,5 +359,18 @@ pub(crate) fn status_and_detail(status: Status) -> (c_int, c_int) {
         Status::Ended(End::Replaced) => (VMMLOAD_REPLACED, 0),
         Status::Ended(End::Native) => (VMMLOAD_NATIVE, 0),
         Status::Died => (VMMLOAD_DIED, 0),
+    }
+}
+
+/// A limit in nanoseconds; none where it is negative.
+pub(crate) fn timeout(nanoseconds: i64) -> Option<Duration> {
+    u64::try_from(nanoseconds).ok().map(Duration::from_nanos)
+}
+
+pub(crate) fn woken(woken: Woken) -> c_int {
+    match woken {
+        Woken::TimedOut => VMMLOAD_TIMED_OUT,
+        Woken::News => VMMLOAD_NEWS,
+        Woken::Over => VMMLOAD_OVER,
     }
 }
