@@ -1,4 +1,4 @@
-//! Finds the vmmload binary, or builds it; builds the preload library.
+//! Finds the vmmload binary, or builds it; builds the preload library and the C library.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -27,6 +27,15 @@ pub fn vmmload() -> &'static Path {
 pub fn preload_library() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
     LIBRARY.get_or_init(|| build("vmmload-shim", "libvmmload_shim.so"))
+}
+
+/// The C library for readers, shared; the static one lies beside it. Built in release mode once per process.
+///
+/// # Panics
+/// When the build fails.
+pub fn consumer_library() -> &'static Path {
+    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
+    LIBRARY.get_or_init(|| build("vmmload-consumer-c", "libvmmload_consumer.so"))
 }
 
 fn given(path: &Path) -> PathBuf {

@@ -24,7 +24,7 @@ mod session;
 pub mod stressors;
 pub mod watched;
 
-pub use binary::{preload_library, vmmload};
+pub use binary::{consumer_library, preload_library, vmmload};
 pub use guest::{Guest, Link};
 pub use outcome::Outcome;
 pub use program::Program;
