@@ -54,7 +54,18 @@ pub struct Consumer {
     ring: RingReader,
     epochs: RingReader,
     links: RingReader,
+    reads: Reads,
+    /// What the word `news` was when [`Consumer::wait`] last returned.
+    told: AtomicU64,
     path: PathBuf,
+}
+
+/// What a consumer has ever been read from: the rest may fill up unread, and is nothing to wake up for again and again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Reads {
+    events: bool,
+    epochs: bool,
+    children: bool,
 }
 
 /// What [`Consumer::read`] has done.
@@ -69,11 +80,12 @@ pub struct Batch {
 /// Why [`Consumer::wait`] has returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Woken {
-    /// There are records, finished epochs or children that this consumer has not read.
+    /// There is more to read of what this consumer reads (records, finished epochs or children), or an epoch has
+    /// ended or a child has come since it was woken before.
     News,
     /// There is nothing new.
     TimedOut,
-    /// The process has ended or died, and this consumer has read everything: there will be no more.
+    /// The process has ended or died, and this consumer has read all of what it reads: there will be no more.
     Over,
 }
 
@@ -125,6 +137,8 @@ impl Consumer {
             ring,
             epochs,
             links,
+            reads: Reads::default(),
+            told: AtomicU64::new(0),
             path: path.into(),
         })
     }
@@ -167,6 +181,7 @@ impl Consumer {
         reason = "None means not yet, and an iterator would end"
     )]
     pub fn next(&mut self) -> Option<Item> {
+        self.reads.events = true;
         let ring = ring_memory(self.memory.words(), &self.layout);
         let is_known = |words: &_| Event::from_words(*words).is_some();
         match self.ring.next(ring, is_known)? {
@@ -179,6 +194,7 @@ impl Consumer {
     ///
     /// What was read and what was lost always add up to what [`Self::position`] has grown by.
     pub fn read(&mut self, events: &mut [Event]) -> Batch {
+        self.reads.events = true;
         let ring = ring_memory(self.memory.words(), &self.layout);
         let (read, lost) = self.ring.read(ring, events, Event::from_words);
         Batch { read, lost }
@@ -195,8 +211,12 @@ impl Consumer {
         items.take(most)
     }
 
-    /// Sleeps until there is something to read, for `timeout` at most; with `None`, until there is or the process
+    /// Sleeps until there is something new, for `timeout` at most; with `None`, until there is or the process
     /// is gone. Records are announced at the end of their epoch.
+    ///
+    /// A consumer of which only some is read (the epochs, say, or nothing but [`Self::heat_map`] now and then)
+    /// sleeps from epoch to epoch, whatever else it could read. Where several threads wait with the same one, news are
+    /// told to at least one of them.
     ///
     /// The process is not slowed by those who sleep. A process that was killed is noticed within an epoch,
     /// or a second where epochs are longer.
@@ -204,7 +224,7 @@ impl Consumer {
         let end = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         loop {
             let (news, seen) = self.news();
-            if let Some(woken) = self.look() {
+            if let Some(woken) = self.look(seen) {
                 return woken;
             }
             let left = end.map(|end| end.saturating_duration_since(Instant::now()));
@@ -223,26 +243,37 @@ impl Consumer {
         (word, load_acquire(word) as u32)
     }
 
-    /// Whether there is something to read, or never will be.
-    pub(crate) fn look(&self) -> Option<Woken> {
-        if self.has_news() {
+    /// Whether there is something new, or never will be, given what [`Self::news`] was.
+    fn look(&self, seen: u32) -> Option<Woken> {
+        let fresh = self.is_fresh(seen);
+        if self.has_unread() {
             return Some(Woken::News);
         }
         if self.status() == Status::Running {
-            return None;
+            return fresh.then_some(Woken::News);
         }
-        // What a process publishes right before its end.
-        Some(match self.has_news() {
-            true => Woken::News,
-            false => Woken::Over,
-        })
+        // What a process publishes right before its end. Who reads nothing but totals is told of it, too.
+        let totals_only = self.reads == Reads::default();
+        let is_news = self.has_unread() || totals_only && (fresh || self.is_fresh(self.news().1));
+        Some(if is_news { Woken::News } else { Woken::Over })
     }
 
-    pub(crate) fn has_news(&self) -> bool {
+    /// Whether there is something to read of what is read, or something was told since the last question; given what
+    /// [`Self::news`] was.
+    pub(crate) fn has_news(&self, seen: u32) -> bool {
+        self.is_fresh(seen) | self.has_unread()
+    }
+
+    fn is_fresh(&self, seen: u32) -> bool {
+        // Orders nothing: whoever finds the same word in `told` has been told of the same.
+        self.told.swap(seen.into(), Ordering::Relaxed) != u64::from(seen)
+    }
+
+    fn has_unread(&self) -> bool {
         let behind = |reader: &RingReader, head| reader.position() < load_acquire(self.word(head));
-        behind(&self.ring, field!(ring_head))
-            || behind(&self.epochs, field!(epochs_head))
-            || behind(&self.links, field!(links_head))
+        self.reads.events && behind(&self.ring, field!(ring_head))
+            || self.reads.epochs && behind(&self.epochs, field!(epochs_head))
+            || self.reads.children && behind(&self.links, field!(links_head))
     }
 
     /// How long one may sleep without looking whether the process lives.
@@ -272,6 +303,7 @@ impl Consumer {
 
     /// The next process that this one has forked; `None` when there is no other yet.
     pub fn next_child(&mut self) -> Option<Child> {
+        self.reads.children = true;
         let ring = link_memory(self.memory.words(), &self.layout);
         self.links.next_record(ring).map(Child::from_words)
     }
@@ -295,6 +327,7 @@ impl Consumer {
     /// Epochs that this consumer comes too late for, and those that found no memory, are gaps in the
     /// numbers.
     pub fn next_epoch(&mut self) -> Option<Epoch> {
+        self.reads.epochs = true;
         let ring = epoch_memory(self.memory.words(), &self.layout);
         self.epochs.next_record(ring).map(Epoch::from_words)
     }

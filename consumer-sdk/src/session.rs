@@ -52,7 +52,8 @@ pub struct Session {
 
 #[derive(Debug)]
 struct Member {
-    consumer: Consumer,
+    /// Stays where it is while others come and go: C programs have its address.
+    consumer: Box<Consumer>,
     /// Its end was reported.
     went: bool,
 }
@@ -107,12 +108,13 @@ impl Session {
 
     /// The processes, each with what it has to read, in the order in which they were found.
     pub fn members(&self) -> impl Iterator<Item = &Consumer> {
-        self.members.iter().map(|member| &member.consumer)
+        self.members.iter().map(|member| &*member.consumer)
     }
 
     /// See [`Self::members`].
     pub fn members_mut(&mut self) -> impl Iterator<Item = &mut Consumer> {
-        self.members.iter_mut().map(|member| &mut member.consumer)
+        let members = self.members.iter_mut();
+        members.map(|member| &mut *member.consumer)
     }
 
     /// How many processes came and went between two refreshes, so that nothing of them could be read. Those
@@ -128,7 +130,8 @@ impl Session {
         let end = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         loop {
             let words: Vec<_> = self.members().map(Consumer::news).collect();
-            if let Some(woken) = self.look() {
+            let seen = words.iter().map(|&(_, seen)| seen);
+            if let Some(woken) = self.look(seen) {
                 return woken;
             }
             let left = end.map(|end| end.saturating_duration_since(Instant::now()));
@@ -139,8 +142,11 @@ impl Session {
         }
     }
 
-    fn look(&self) -> Option<Woken> {
-        if self.members().any(Consumer::has_news) || directory_changed() != self.looked {
+    fn look(&self, seen: impl Iterator<Item = u32>) -> Option<Woken> {
+        // Each is asked: what one has told would wake up again for another.
+        let news = self.members().zip(seen);
+        let news = news.fold(false, |any, (member, seen)| any | member.has_news(seen));
+        if news || directory_changed() != self.looked {
             return Some(Woken::News);
         }
         let mut running = false;
@@ -188,8 +194,10 @@ impl Session {
             if !self.announced.remove(&id) {
                 self.came.insert(id);
             }
-            let went = false;
-            self.members.push(Member { consumer, went });
+            self.members.push(Member {
+                consumer: Box::new(consumer),
+                went: false,
+            });
             changes.push(Change::Came(id));
         }
         // Its name may lead to the next segment by now.

@@ -166,6 +166,39 @@ fn a_sleeping_reader_wakes_with_each_epoch_and_at_the_end() {
 }
 
 #[test]
+fn what_is_never_read_wakes_nobody_twice() {
+    let at_once = Some(Duration::ZERO);
+    let (mut writer, mut events_only) = pair(&small(1024));
+    let totals_only = Consumer::open(events_only.path()).unwrap();
+    for number in 1..=3 {
+        write(&mut writer, BASE, Kind::Write, 1);
+        end_epoch(&mut writer, number);
+        for consumer in [&events_only, &totals_only] {
+            assert_eq!(consumer.wait(at_once), Woken::News);
+        }
+        assert_eq!(events_only.drain().count(), 1);
+        for consumer in [&events_only, &totals_only] {
+            assert_eq!(consumer.wait(at_once), Woken::TimedOut);
+        }
+    }
+    // What is read in part is told again.
+    for _ in 0..2 {
+        write(&mut writer, BASE, Kind::Write, 1);
+    }
+    assert!(events_only.next().is_some());
+    writer.finish(End::Exited(0));
+    assert_eq!(events_only.wait(at_once), Woken::News);
+    assert_eq!(totals_only.wait(at_once), Woken::News);
+    assert!(events_only.next().is_some());
+    for consumer in [&events_only, &totals_only] {
+        assert_eq!(consumer.wait(at_once), Woken::Over);
+    }
+    // Who comes late has something to read.
+    let late = Consumer::open(events_only.path()).unwrap();
+    assert_eq!(late.wait(at_once), Woken::News);
+}
+
+#[test]
 fn children_are_told_to_readers_early_and_late() {
     let (mut writer, mut consumer) = pair(&small(1024));
     let child = |pid| Child {

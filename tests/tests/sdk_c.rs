@@ -1,0 +1,618 @@
+//! The C library: what it exports, how it is installed and linked, and that C and C++ programs see what Rust sees.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use vmmload_consumer::{
+    Change, Child, Consumer, End, Epoch, Item, Kind, MappingEntry, Method, ProcessId,
+    SegmentConfig, SegmentWriter, Sighting, Status, Woken,
+};
+use vmmload_tests::scratch::{Scratch, workspace};
+use vmmload_tests::{Guest, Program, Session, consumer_library, machine, packages};
+
+/// A compiler, the language, and the standard that the examples and tests are written in.
+struct Compiler {
+    program: &'static str,
+    packages: &'static str,
+    language: &'static str,
+    standard: &'static str,
+}
+
+const C_PACKAGES: &str = "gcc libc6-dev clang";
+const CPP_PACKAGES: &str = "g++ clang";
+const COMPILERS: [Compiler; 4] = [
+    Compiler::new("/usr/bin/gcc", C_PACKAGES, "c", "gnu11"),
+    Compiler::new("/usr/bin/clang", C_PACKAGES, "c", "gnu11"),
+    Compiler::new("/usr/bin/g++", CPP_PACKAGES, "c++", "gnu++11"),
+    Compiler::new("/usr/bin/clang++", CPP_PACKAGES, "c++", "gnu++11"),
+];
+const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-pedantic", "-Werror"];
+
+impl Compiler {
+    const fn new(
+        program: &'static str,
+        packages: &'static str,
+        language: &'static str,
+        standard: &'static str,
+    ) -> Self {
+        Self {
+            program,
+            packages,
+            language,
+            standard,
+        }
+    }
+
+    fn command(&self, standard: &str) -> Command {
+        let mut command = Command::new(packages::program(self.program, self.packages));
+        command
+            .arg(format!("-std={standard}"))
+            .args(WARNINGS)
+            .args(["-x", self.language]);
+        command
+    }
+}
+
+fn package() -> PathBuf {
+    workspace().join("consumer-sdk/c")
+}
+
+/// Standard output of a command that must succeed without a message.
+#[track_caller]
+fn output_of(command: &mut Command) -> String {
+    let shown = format!("{command:?}");
+    let output = command
+        .output()
+        .unwrap_or_else(|cause| panic!("{shown}: {cause}"));
+    let messages = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{shown}:\n{messages}");
+    assert!(messages.is_empty(), "{shown}:\n{messages}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// The library where an administrator would put it, but below a directory of the test's own.
+struct Installed(Scratch);
+
+impl Installed {
+    fn new() -> Self {
+        let installed = Self(Scratch::new());
+        let prefix = installed.0.path();
+        let (lib, include) = (prefix.join("lib"), prefix.join("include"));
+        std::fs::create_dir_all(lib.join("pkgconfig")).expect("the prefix can be written");
+        std::fs::create_dir(&include).expect("the prefix can be written");
+        let link = |file: &Path, name: PathBuf| symlink(file, name).expect("the prefix is empty");
+        let shared = consumer_library();
+        link(shared, lib.join("libvmmload_consumer.so.1"));
+        link(
+            Path::new("libvmmload_consumer.so.1"),
+            lib.join("libvmmload_consumer.so"),
+        );
+        link(
+            &shared.with_extension("a"),
+            lib.join("libvmmload_consumer.a"),
+        );
+        link(
+            &package().join("include/vmmload.h"),
+            include.join("vmmload.h"),
+        );
+        let template = std::fs::read_to_string(package().join("vmmload-consumer.pc.in"))
+            .expect("the template is there");
+        let description = template
+            .replace("@PREFIX@", &prefix.display().to_string())
+            .replace("@VERSION@", env!("CARGO_PKG_VERSION"));
+        assert!(!description.contains('@'), "{description}");
+        std::fs::write(lib.join("pkgconfig/vmmload-consumer.pc"), description)
+            .expect("the prefix can be written");
+        installed
+    }
+
+    fn pkg_config(&self, options: &[&str]) -> Vec<String> {
+        let program = packages::program("/usr/bin/pkg-config", "pkg-config");
+        let mut command = Command::new(program);
+        command
+            .env("PKG_CONFIG_PATH", self.0.path().join("lib/pkgconfig"))
+            .args(options)
+            .arg("vmmload-consumer");
+        let output = output_of(&mut command);
+        output.split_whitespace().map(str::to_owned).collect()
+    }
+
+    /// Compiles a program of this package, linked as pkg-config says.
+    fn compile(&self, compiler: &Compiler, source: &str, options: &[&str]) -> PathBuf {
+        let name = source.replace('/', "-");
+        let language = compiler.program.rsplit('/').next().unwrap_or_default();
+        let executable = self
+            .0
+            .path()
+            .join(format!("{name}-{language}{}", options.join("")));
+        let is_static = options.contains(&"-static");
+        let flags: &[&str] = match is_static {
+            true => &["--cflags", "--libs", "--static"],
+            false => &["--cflags", "--libs"],
+        };
+        let mut command = compiler.command(compiler.standard);
+        command
+            .args(["-g", "-O1", "-pthread"])
+            .args(options)
+            .arg(package().join(source))
+            .args(["-x", "none"])
+            .args(self.pkg_config(flags))
+            .arg("-o")
+            .arg(&executable);
+        if !is_static {
+            let lib = self.0.path().join("lib");
+            command.arg(format!("-Wl,-rpath,{}", lib.display()));
+        }
+        assert_eq!(output_of(&mut command), "");
+        executable
+    }
+}
+
+/// The names of the functions that the header declares.
+fn declared() -> BTreeSet<String> {
+    let header =
+        std::fs::read_to_string(package().join("include/vmmload.h")).expect("the header is there");
+    let code = header.lines().filter(|line| !line.starts_with("//"));
+    let names = code.filter_map(|line| {
+        let (before, _) = line.split_once('(')?;
+        let name = before.rsplit([' ', '*']).next()?;
+        name.starts_with("vmmload_").then(|| name.to_owned())
+    });
+    names.collect()
+}
+
+#[test]
+fn the_header_compiles_without_a_warning_in_every_language_it_is_for() {
+    let scratch = Scratch::new();
+    // Twice: what includes it may be included itself.
+    let text = "#include <vmmload.h>\n#include <vmmload.h>\nint main(void) { return 0; }\n";
+    let source = scratch.file("header.c", text, 0o644);
+    for compiler in &COMPILERS {
+        let standards: &[&str] = match compiler.language {
+            "c" => &["c11", "c17", "gnu11"],
+            _ => &["c++11", "c++20", "gnu++17"],
+        };
+        for standard in standards {
+            let mut command = compiler.command(standard);
+            command
+                .arg("-fsyntax-only")
+                .arg("-I")
+                .arg(package().join("include"))
+                .arg(&source);
+            assert_eq!(output_of(&mut command), "");
+        }
+    }
+}
+
+#[test]
+fn the_library_exports_what_the_header_declares_and_nothing_else() {
+    let declared = declared();
+    assert!(declared.len() > 35, "{declared:?}");
+    let nm = packages::program("/usr/bin/nm", "binutils");
+    let listing = output_of(
+        Command::new(nm)
+            .args(["--dynamic", "--defined-only", "--format=posix"])
+            .arg(consumer_library()),
+    );
+    let exported: BTreeSet<String> = listing
+        .lines()
+        .filter_map(|line| line.split(' ').next())
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(exported, declared);
+    let readelf = packages::program("/usr/bin/readelf", "binutils");
+    let facts = output_of(Command::new(readelf).arg("-d").arg(consumer_library()));
+    assert!(
+        facts.contains("Library soname: [libvmmload_consumer.so.1]"),
+        "{facts}"
+    );
+}
+
+#[test]
+fn the_test_programs_call_every_function() {
+    let texts = ["tests/every_function.c", "tests/nothing_there.c"].map(|name| {
+        std::fs::read_to_string(package().join(name)).expect("the test programs are there")
+    });
+    let calls = |name: &String| texts.iter().any(|text| text.contains(&format!("{name}(")));
+    let never: Vec<String> = declared().into_iter().filter(|name| !calls(name)).collect();
+    assert!(never.is_empty(), "{never:?}");
+}
+
+/// A guest that touches so many pages on command, in vmmload, having done so once.
+fn touched(pages: u64) -> Session {
+    let program = Guest::new("tracking/touch")
+        .program()
+        .args([pages.to_string(), "1".to_owned()])
+        .option("--interval=20ms");
+    let mut guest = Session::start(program.inside_command());
+    guest.line();
+    touch(&mut guest);
+    guest
+}
+
+fn touch(guest: &mut Session) {
+    guest.send("w");
+    assert_eq!(guest.line(), "done w");
+}
+
+#[track_caller]
+fn end(guest: &mut Session) {
+    guest.send("q");
+    let status = guest.finish();
+    assert!(status.success(), "{status}");
+}
+
+fn start(program: &Path, arguments: &[String]) -> Session {
+    Session::start(Program::new(program).args(arguments).native_command())
+}
+
+/// What a program still prints until it succeeds.
+#[track_caller]
+fn rest_of(program: &mut Session) -> Vec<String> {
+    let mut lines = Vec::new();
+    let limit = machine::patience(std::time::Duration::from_secs(30));
+    while let Ok(line) = program.line_within(limit) {
+        lines.push(line);
+    }
+    let status = program.finish();
+    assert!(status.success(), "{status}: {lines:#?}");
+    lines
+}
+
+fn events_by_page(consumer: &mut Consumer) -> BTreeMap<u64, u64> {
+    let mut pages = BTreeMap::new();
+    for item in consumer.drain() {
+        match item {
+            Item::Event(event) => *pages.entry(event.addr).or_default() += u64::from(event.count),
+            Item::Lost(records) => panic!("{records} records are lost"),
+        }
+    }
+    pages
+}
+
+/// The pages in the lines `  0x...  N events  NAME`, with all their events.
+fn printed_pages(lines: &[String]) -> BTreeMap<u64, u64> {
+    let mut pages = BTreeMap::new();
+    for line in lines.iter().filter(|line| line.starts_with("  0x")) {
+        let mut words = line.split_whitespace();
+        let address = words.next().expect("an address");
+        let count: u64 = words
+            .next()
+            .and_then(|word| word.parse().ok())
+            .expect("a count");
+        *pages
+            .entry(vmmload_tests::watched::hexadecimal(address))
+            .or_default() += count;
+    }
+    pages
+}
+
+#[test]
+fn the_hottest_pages_are_those_that_rust_counts_whatever_compiles_and_links() {
+    if !machine::can_run_inside() {
+        return;
+    }
+    let installed = Installed::new();
+    let mut programs: Vec<PathBuf> = COMPILERS
+        .iter()
+        .map(|compiler| installed.compile(compiler, "examples/hottest.c", &[]))
+        .collect();
+    programs.push(installed.compile(&COMPILERS[0], "examples/hottest.c", &["-static"]));
+
+    let mut guest = touched(300);
+    let pid = guest.pid().to_string();
+    let mut consumer = Consumer::attach(guest.pid() as u32).expect("it runs in vmmload");
+    let mut running: Vec<Session> = programs
+        .iter()
+        .map(|program| start(program, &[pid.clone(), "100000".to_owned()]))
+        .collect();
+    for program in &mut running {
+        let first = program.line();
+        assert!(
+            first.ends_with("pages touched in the last second, 0 records lost"),
+            "{first}"
+        );
+    }
+    touch(&mut guest);
+    end(&mut guest);
+    let pages = events_by_page(&mut consumer);
+    let total: u64 = pages.values().sum();
+    assert!(total >= 600, "{total}");
+    for (program, session) in programs.iter().zip(&mut running) {
+        let lines = rest_of(session);
+        assert_eq!(printed_pages(&lines), pages, "{}", program.display());
+        let last = format!("{total} events, 0 records lost, exit status 0");
+        assert_eq!(lines.last(), Some(&last), "{}", program.display());
+        assert!(lines.iter().any(|line| line.ends_with("events  [stack]")));
+    }
+}
+
+#[test]
+fn programs_need_the_shared_library_of_this_major_version_or_none() {
+    let installed = Installed::new();
+    let readelf = packages::program("/usr/bin/readelf", "binutils");
+    let needed = |options: &[&str]| {
+        let program = installed.compile(&COMPILERS[0], "examples/hottest.c", options);
+        output_of(Command::new(readelf).arg("-d").arg(program))
+    };
+    assert!(needed(&[]).contains("Shared library: [libvmmload_consumer.so.1]"));
+    assert!(!needed(&["-static"]).contains("Shared library"));
+}
+
+#[test]
+fn wrong_arguments_of_the_examples_are_told() {
+    let installed = Installed::new();
+    let examples = [
+        ("examples/hottest.c", &COMPILERS[0], "hottest"),
+        ("examples/follow_tree.cpp", &COMPILERS[3], "follow_tree"),
+    ];
+    for (source, compiler, name) in examples {
+        let program = installed.compile(compiler, source, &[]);
+        let none = Program::new(&program).native();
+        assert_eq!(none.status.code(), Some(1));
+        assert!(none.messages().starts_with(&format!("usage: {name} PID")));
+        let nobody = Program::new(&program).arg("4294967295").native();
+        assert_eq!(nobody.status.code(), Some(1));
+        let message = nobody.messages();
+        assert!(
+            message.starts_with(&format!("{name}: no segment /dev/shm/vmmload-4294967295; ")),
+            "{message}"
+        );
+    }
+}
+
+/// What a command line is put behind to find every wrong access to memory, and all memory that is not given back.
+fn memory_check() -> Vec<String> {
+    let valgrind = packages::program("/usr/bin/valgrind", "valgrind libc6-dbg");
+    let options = "--quiet --error-exitcode=99 --leak-check=full --show-leak-kinds=all \
+                   --errors-for-leak-kinds=all --track-fds=no";
+    let words = std::iter::once(valgrind).chain(options.split_whitespace());
+    words.map(str::to_owned).collect()
+}
+
+#[test]
+fn what_every_function_says_agrees_and_no_memory_is_misused_or_kept() {
+    if !machine::can_run_inside() {
+        return;
+    }
+    let installed = Installed::new();
+    let programs = [0, 2].map(|compiler: usize| {
+        installed.compile(&COMPILERS[compiler], "tests/every_function.c", &[])
+    });
+    let mut guest = touched(300);
+    let pid = guest.pid().to_string();
+    let mut consumer = Consumer::attach(guest.pid() as u32).expect("it runs in vmmload");
+    let checked = Program::new(&programs[0]).arg(pid.clone());
+    let mut running = vec![
+        start(&programs[0], std::slice::from_ref(&pid)),
+        start(&programs[1], std::slice::from_ref(&pid)),
+        Session::start(checked.within(memory_check()).native_command()),
+    ];
+    for program in &mut running {
+        assert_eq!(program.line(), "attached");
+    }
+    touch(&mut guest);
+    end(&mut guest);
+    let events = consumer.drain().count();
+    let expected = format!(
+        "{events} events, 0 lost, {} totals",
+        consumer.heat().count()
+    );
+    for program in &mut running {
+        assert_eq!(rest_of(program), [expected.clone()]);
+    }
+}
+
+/// The bytes of a small segment with something of everything in it.
+fn small_segment() -> Vec<u8> {
+    let config = SegmentConfig {
+        command: b"prog\0two words\0".to_vec(),
+        ring_records: 64,
+        epoch_records: 8,
+        link_records: 4,
+        heat_pages: 4,
+        map_entries: 8,
+        string_bytes: 4096,
+        ..SegmentConfig::new(std::process::id())
+    };
+    let name = format!("vmmload-test-sdk-c-{}", std::process::id());
+    let mut writer = SegmentWriter::create_named(&config, &name).expect("/dev/shm has room");
+    writer.begin_epoch(1, 5);
+    for page in 0..100 {
+        let kind = Kind::ALL[page as usize % 3];
+        let index = writer.region(page << 12, kind);
+        writer.record(index, Sighting::new(page << 12, kind, Method::DirtyRing));
+    }
+    let entry = MappingEntry {
+        start: 0,
+        end: 1 << 20,
+        name: "/bin/true",
+        id: 1,
+        ..MappingEntry::default()
+    };
+    writer.publish_mappings([entry].into_iter());
+    let process = ProcessId { pid: 1, start: 2 };
+    let time_ns = 9;
+    writer.child(Child { process, time_ns });
+    let number = 1;
+    writer.end_epoch(Epoch {
+        number,
+        ..Epoch::default()
+    });
+    std::fs::read(Path::new("/dev/shm").join(name)).expect("the segment is a file")
+}
+
+/// Numbers that look random, the same in every run.
+fn scrambled(mut state: u64) -> impl Iterator<Item = u64> {
+    std::iter::from_fn(move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        Some(state)
+    })
+}
+
+/// Copies of a segment with words of it changed, each with another part that suffers.
+fn damaged(segment: &[u8], count: u64) -> Vec<Vec<u8>> {
+    /// What never changes lies in front; damage there is refused at once.
+    const CHANGING: usize = 512;
+    let damage = |seed: u64| {
+        let mut bytes = segment.to_vec();
+        let mut numbers = scrambled(seed * 7919 + 1);
+        let mut number = || numbers.next().expect("there is no end");
+        for _ in 0..1 + seed % 60 {
+            let words = match seed % 3 {
+                0 => CHANGING..1024,
+                1 => 4096..bytes.len(),
+                _ => 0..bytes.len(),
+            };
+            let at = (words.start + number() as usize % (words.end - words.start)) & !7;
+            let value = match number() % 4 {
+                0 => u64::MAX,
+                1 => number() % 100,
+                _ => number(),
+            };
+            bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
+        }
+        bytes
+    };
+    (1..=count).map(damage).collect()
+}
+
+#[test]
+fn null_garbage_and_damage_end_no_program() {
+    // The codes of the header.
+    let (not_ready, magic, version, layout) = (5, 6, 7, 8);
+    let installed = Installed::new();
+    let segment = small_segment();
+    let mut files = vec![
+        (0, segment.clone()),
+        (not_ready, segment[..100].to_vec()),
+        (not_ready, vec![0; 8192]),
+        (
+            magic,
+            scrambled(1).take(9000).flat_map(u64::to_le_bytes).collect(),
+        ),
+        (version, [&segment[..12], &[9], &segment[13..]].concat()),
+        (layout, segment[..segment.len() - 4096].to_vec()),
+        (layout, segment[..4096].to_vec()),
+    ];
+    files.extend(damaged(&segment, 150).into_iter().map(|bytes| (0, bytes)));
+    let scratch = Scratch::new();
+    let arguments: Vec<String> = files
+        .iter()
+        .enumerate()
+        .flat_map(|(number, (code, bytes))| {
+            let file = scratch.file(&format!("{number}"), bytes, 0o600);
+            [code.to_string(), file.display().to_string()]
+        })
+        .collect();
+    for compiler in [&COMPILERS[1], &COMPILERS[2]] {
+        let program = installed.compile(compiler, "tests/nothing_there.c", &[]);
+        let program = Program::new(&program).args(arguments.clone());
+        for checked in [program.clone(), program.within(memory_check())] {
+            let outcome = checked.native();
+            outcome.assert_success("using what is damaged");
+            let used = outcome.text();
+            let used: u32 = used
+                .trim_end()
+                .strip_suffix(" used")
+                .expect("a number")
+                .parse()
+                .expect("a number");
+            // Damage in front is refused, but that behind it can only be lived with.
+            assert!((100..151).contains(&used), "{used}");
+        }
+    }
+}
+
+/// Events of each process of a session, whatever programs it executes, and how each ended, in that order.
+fn follow(mut session: vmmload_consumer::Session) -> (BTreeMap<u32, u64>, Vec<(u32, Status)>) {
+    let (mut events, mut ends) = (BTreeMap::new(), Vec::new());
+    loop {
+        for change in session.refresh() {
+            if let Change::Went(process, status) = change {
+                ends.push((process.pid, status));
+            }
+        }
+        for member in session.members_mut() {
+            let more: u64 = events_by_page(member).values().sum();
+            *events.entry(member.pid()).or_default() += more;
+        }
+        let limit = machine::patience(std::time::Duration::from_secs(30));
+        match session.wait(Some(limit)) {
+            Woken::News => {}
+            Woken::Over => return (events, ends),
+            Woken::TimedOut => panic!("nothing happens: {events:?}, {ends:?}"),
+        }
+    }
+}
+
+/// The pid in front of a line, and the rest.
+#[track_caller]
+fn pid_and_rest(line: &str) -> (u32, &str) {
+    let (pid, rest) = line.split_once(' ').expect("words");
+    (pid.parse().expect("a pid"), rest)
+}
+
+#[test]
+fn a_tree_is_followed_from_process_to_process_and_program_to_program() {
+    if !machine::can_run_inside() {
+        return;
+    }
+    let script = "echo ready; read a; sh -c 'read b; exit 3'; exec sh -c 'read c; exit 5'";
+    let shell = Program::new("/bin/sh").args(["-c", script]);
+    let mut tree = Session::start(shell.option("--interval=20ms").inside_command());
+    assert_eq!(tree.line(), "ready");
+    let pid = tree.pid() as u32;
+    let installed = Installed::new();
+    let mut programs = [2, 3].map(|compiler: usize| {
+        let program = installed.compile(&COMPILERS[compiler], "examples/follow_tree.cpp", &[]);
+        let mut program = start(&program, &[pid.to_string()]);
+        assert_eq!(program.line(), "1 there");
+        program
+    });
+    let session = vmmload_consumer::Session::of(pid).expect("it runs in vmmload");
+    let followed = std::thread::spawn(move || follow(session));
+
+    tree.send("a\n");
+    let came = programs.each_mut().map(Session::line);
+    let (child, rest) = pid_and_rest(&came[0]);
+    assert_eq!((rest, &came[1]), ("came", &came[0]));
+    tree.send("b\n");
+    let ends = programs
+        .each_mut()
+        .map(|program| [program.line(), program.line()]);
+    let replaced = programs.each_mut().map(Session::line);
+    tree.send("c\n");
+    assert_eq!(tree.finish().code(), Some(5));
+
+    let (events, order) = followed.join().expect("the session was followed");
+    let ended = |status| Status::Ended(End::Exited(status));
+    assert_eq!(
+        order,
+        [
+            (child, ended(3)),
+            (pid, Status::Ended(End::Replaced)),
+            (pid, ended(5))
+        ]
+    );
+    for ((program, ends), replaced) in programs.iter_mut().zip(ends).zip(replaced) {
+        let mine = format!(
+            "{child} went, exit status 3: {} events, 0 lost",
+            events[&child]
+        );
+        assert_eq!(ends[0], mine);
+        let (first, rest) = pid_and_rest(&ends[1]);
+        assert_eq!(first, pid);
+        assert!(rest.starts_with("went, another program: "), "{rest}");
+        assert_eq!(replaced, format!("{pid} came"));
+        let last = format!("{pid} went, exit status 5: {} events, 0 lost", events[&pid]);
+        assert_eq!(
+            rest_of(program),
+            [last, "0 came and went unseen".to_owned()]
+        );
+    }
+}
