@@ -9,6 +9,7 @@ const LONGEST: usize = 500;
 /// these can offer what is missing as a safe function.
 const UNSAFE: &[&str] = &[
     "consumer-sdk/src/memory.rs",
+    "consumer-sdk/src/place.rs",
     "consumer-sdk/src/sys.rs",
     "launcher/src/entry.rs",
     "launcher/src/guest/arena.rs",

@@ -3,6 +3,7 @@
 mod following;
 mod golden;
 mod hostile;
+mod reclaiming;
 mod regions;
 mod ring;
 mod segment;
