@@ -45,6 +45,8 @@ pub struct SegmentConfig {
     pub mode: u32,
     /// The group that its file belongs to; `None`: as for any new file.
     pub group: Option<u32>,
+    /// It gets no file, and nobody can read it.
+    pub unread: bool,
     /// /dev/shm as it was opened earlier, for a process that may have another root by now.
     pub directory: Option<BorrowedFd<'static>>,
 }
@@ -71,6 +73,7 @@ impl SegmentConfig {
             string_bytes: 1 << 20,
             mode: 0o600,
             group: None,
+            unread: false,
             directory: None,
         }
     }

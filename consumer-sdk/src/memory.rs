@@ -20,7 +20,8 @@ use std::ptr::NonNull;
 pub(crate) struct WriterMemory {
     start: NonNull<AtomicU64>,
     bytes: usize,
-    place: Place,
+    /// `None`: there is no file.
+    place: Option<Place>,
     /// The file, so that a successor with the same name is left alone.
     identity: Option<Identity>,
     /// A forked child inherits the mapping but not the segment.
@@ -53,7 +54,7 @@ impl WriterMemory {
             .size(bytes)
             .create()?;
         let start = NonNull::new(shmem.as_ptr().cast()).ok_or(ShmemError::MapCreateFailed(0))?;
-        let memory = Self::new(start, bytes, place);
+        let memory = Self::new(start, bytes, Some(place));
         let file = memory.take_over(shmem)?;
         Ok((memory, file))
     }
@@ -69,14 +70,25 @@ impl WriterMemory {
         })?;
         let map = std::mem::ManuallyDrop::new(map);
         let start = NonNull::new(map.as_mut_ptr().cast()).ok_or(ShmemError::MapCreateFailed(0))?;
-        Ok((Self::new(start, bytes, place), file))
+        Ok((Self::new(start, bytes, Some(place)), file))
     }
 
-    fn new(start: NonNull<AtomicU64>, bytes: usize, place: Place) -> Self {
+    /// Memory of this process alone, without a file.
+    ///
+    /// # Errors
+    /// When there is no room in the address space.
+    pub(crate) fn unread(bytes: usize) -> Result<Self, ShmemError> {
+        let map = MmapOptions::new().len(bytes).map_anon().map_err(failed)?;
+        let mut map = std::mem::ManuallyDrop::new(map);
+        let start = NonNull::new(map.as_mut_ptr().cast()).ok_or(ShmemError::MapCreateFailed(0))?;
+        Ok(Self::new(start, bytes, None))
+    }
+
+    fn new(start: NonNull<AtomicU64>, bytes: usize, place: Option<Place>) -> Self {
         let memory = Self {
             start,
             bytes,
-            identity: place.identity(),
+            identity: place.as_ref().and_then(Place::identity),
             place,
             creator: std::process::id(),
         };
@@ -154,10 +166,13 @@ impl WriterMemory {
     /// Removes the segment's name. Whoever has it mapped keeps it. Does nothing in a forked child, or
     /// when the name already belongs to another file.
     pub(crate) fn unlink(&self) {
-        let is_ours = self.identity.is_some() && self.place.identity() == self.identity;
+        let Some(place) = &self.place else {
+            return;
+        };
+        let is_ours = self.identity.is_some() && place.identity() == self.identity;
         if is_ours && self.creator == std::process::id() {
             // What stays after a failure is reclaimed as that of a dead process.
-            let _ = self.place.remove();
+            let _ = place.remove();
         }
     }
 }

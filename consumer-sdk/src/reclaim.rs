@@ -36,6 +36,12 @@ pub(crate) fn create_memory(
     bytes: usize,
     config: &SegmentConfig,
 ) -> Result<WriterMemory, CreateError> {
+    if config.unread {
+        return WriterMemory::unread(bytes).map_err(|source| CreateError::Create {
+            path: path_of(name),
+            source,
+        });
+    }
     let _limit = FileSizeLimit::allow(bytes).map_err(|limit| CreateError::FileSizeLimit {
         limit,
         needed: bytes,
@@ -91,6 +97,12 @@ enum Writer {
 }
 
 impl Writer {
+    /// Whether it is the process that a new segment is for: an image of it that was replaced, or a vmmload that
+    /// runs this one.
+    fn is_of(&self, config: &SegmentConfig) -> bool {
+        matches!(self, Self::Process(pid, start) if *pid == config.pid && config.start == Some(*start))
+    }
+
     fn of(file: &File) -> Self {
         const START: usize = offset_of!(Header, writer_start);
         let mut begin = [0u8; START + 8];
@@ -158,10 +170,12 @@ fn make_way(place: &Place, config: &SegmentConfig) -> Result<(), CreateError> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             // A link, or nothing that this user may read.
             Err(_) => place.remove().map(|()| Outcome::Removed),
+            // Of the process that the new one is for, whose lock or whose life keeps others from it.
+            Ok(file) if Writer::of(&file).is_of(config) => {
+                place.remove().map(|()| Outcome::Removed)
+            }
             Ok(file) => remove_if(place, &file, |writer, age| match writer {
-                Writer::Process(pid, start) => {
-                    is_own(config, pid, start) || !sys::is_alive(pid, start)
-                }
+                Writer::Process(pid, start) => !sys::is_alive(pid, start),
                 Writer::Unknown => is_late || age > UNFINISHED,
                 Writer::None => true,
             }),
@@ -177,11 +191,6 @@ fn make_way(place: &Place, config: &SegmentConfig) -> Result<(), CreateError> {
             Err(source) => return Err(CreateError::Stale { path, source }),
         }
     }
-}
-
-/// Whether the writer was an earlier image of the process that the new segment is for.
-fn is_own(config: &SegmentConfig, pid: u32, start: u64) -> bool {
-    pid == config.pid && config.start == Some(start)
 }
 
 /// Removes the segments of this user whose process is gone without having said so, as after SIGKILL. Root
