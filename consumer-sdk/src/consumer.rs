@@ -57,6 +57,24 @@ pub struct Consumer {
     path: PathBuf,
 }
 
+/// Another reader of the same segment, which shares its memory and goes on from the same place.
+impl Clone for Consumer {
+    fn clone(&self) -> Self {
+        Self {
+            memory: self.memory.clone(),
+            layout: self.layout,
+            header: self.header.clone(),
+            ring: self.ring.clone(),
+            epochs: self.epochs.clone(),
+            links: self.links.clone(),
+            // Like one that was just attached.
+            reads: Reads::default(),
+            told: AtomicU64::new(0),
+            path: self.path.clone(),
+        }
+    }
+}
+
 /// What a consumer has ever been read from: the rest may fill up unread, and is nothing to wake up for again and again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Reads {

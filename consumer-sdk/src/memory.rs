@@ -14,6 +14,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::ptr::NonNull;
+use std::sync::Arc;
 use std::{fs, io};
 
 /// Where named segments appear as files.
@@ -276,9 +277,9 @@ impl Drop for WriterMemory {
     }
 }
 
-/// A reader's mapping: read-only, so that no reader can disturb the writer.
-#[derive(Debug)]
-pub(crate) struct ReaderMemory(Mmap);
+/// A reader's mapping: read-only, so that no reader can disturb the writer. Clones share it.
+#[derive(Clone, Debug)]
+pub(crate) struct ReaderMemory(Arc<Mmap>);
 
 impl ReaderMemory {
     /// Maps the first `bytes` of a segment's file, which must be that long.
@@ -290,7 +291,7 @@ impl ReaderMemory {
         // atomics, never as plain data. The file cannot become shorter by the writer's doing; its owner
         // is this user or root, as `attach` checked, and shortening it by hand would end this process
         // with SIGBUS.
-        unsafe { MmapOptions::new().len(bytes).map(file) }.map(Self)
+        unsafe { MmapOptions::new().len(bytes).map(file) }.map(|mapping| Self(Arc::new(mapping)))
     }
 
     /// All words of the segment.

@@ -9,6 +9,7 @@ const LONGEST: usize = 500;
 /// these can offer what is missing as a safe function.
 const UNSAFE: &[&str] = &[
     "consumer-sdk/c/src/consumer.rs",
+    "consumer-sdk/c/src/copies.rs",
     "consumer-sdk/c/src/error.rs",
     "consumer-sdk/c/src/heat.rs",
     "consumer-sdk/c/src/mappings.rs",
