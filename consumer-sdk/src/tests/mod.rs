@@ -7,6 +7,7 @@ mod hostile;
 mod regions;
 mod ring;
 mod segment;
+mod sessions;
 mod sigbus;
 mod starved;
 mod truncated;
