@@ -1,11 +1,29 @@
 //! Whether a file is a segment that can be read, and who may have written it.
+//!
+//! # Whom a reader trusts
+//!
+//! Anybody may put a file into /dev/shm, under any name that is free. So a reader believes the kernel, and not
+//! the file, about whose it is:
+//!
+//! - Only its owner can have written a segment: it is a regular file that nobody else may write. What root
+//!   or the reader's own user owns is taken as it is.
+//! - Another user's segment can be read where its owner shares it, by the read permission of its group or of
+//!   others. What it says is that user's word, and concerns that user's processes alone:
+//!   [`Consumer::attach`](crate::Consumer::attach) takes the segment of a process from the user that the
+//!   process runs as, and from nobody else. The user in the header is not asked: it is whatever the writer
+//!   says, and in a user namespace another number than outside.
+//! - An owner who lies can show counts that are not true, and nothing worse: every number in a segment is
+//!   checked against the length of the file before it is used to find anything, names are bounded, and a
+//!   sequence that never ends is left after a bounded number of attempts.
+//! - An owner can also shorten the file under its readers. Those who read what others share should expect
+//!   that it ends at any moment.
 
 use crate::reader_memory::Unmapped;
 use crate::sigbus::{MAX_WATCHED, Unwatched};
 use crate::sync::{AtomicU64, Ordering, load_acquire};
 use crate::sys;
 use crate::wire::{Header, MAGIC, MAJOR, NOT_READY, PAGE_SIZE, WORD, field};
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -21,7 +39,10 @@ pub enum AttachError {
         path: PathBuf,
     },
     /// The file cannot be opened or mapped.
-    #[error("cannot open {path}; only the user who started the process, and root, can read it")]
+    #[error(
+        "cannot open {path}; only the user who started the process, and root, can read it, unless it is \
+         shared (vmmload run --ring-mode, --ring-group)"
+    )]
     Open {
         /// The segment's file.
         path: PathBuf,
@@ -36,8 +57,8 @@ pub enum AttachError {
     },
     /// Somebody else could have made or changed this file.
     #[error(
-        "{path} belongs to user {owner} with mode {mode:o}; expected a file of user {expected} with \
-         mode 600, so do not trust it and remove it if it is yours"
+        "{path} belongs to user {owner} with mode {mode:o}; expected a file of user {expected} that \
+         nobody else may write, so do not trust it and remove it if it is yours"
     )]
     Foreign {
         /// The segment's file.
@@ -46,7 +67,8 @@ pub enum AttachError {
         owner: u32,
         /// Its type and permission bits.
         mode: u32,
-        /// This process's effective user.
+        /// Who should own it: this process's effective user, or the user of the process that it is named
+        /// after.
         expected: u32,
     },
     /// The writer has not finished setting the segment up.
@@ -104,7 +126,7 @@ impl AttachError {
 }
 
 /// Opens a segment's file for reading, and makes sure that only its owner can have written it.
-pub(crate) fn open_trusted(path: &Path) -> Result<(File, u64), AttachError> {
+pub(crate) fn open_trusted(path: &Path) -> Result<(File, Metadata), AttachError> {
     let open_error = |source: io::Error| match source.kind() {
         io::ErrorKind::NotFound => AttachError::NotFound { path: path.into() },
         _ => AttachError::Open {
@@ -120,16 +142,8 @@ pub(crate) fn open_trusted(path: &Path) -> Result<(File, u64), AttachError> {
         .open(path)
         .map_err(open_error)?;
     let facts = file.metadata().map_err(open_error)?;
-    let expected = sys::effective_uid();
-    let trusted_owner = [expected, 0].contains(&facts.uid()) || expected == 0;
-    if !facts.is_file() || !trusted_owner || facts.mode() & 0o022 != 0 {
-        let (owner, mode) = (facts.uid(), facts.mode());
-        return Err(AttachError::Foreign {
-            path: path.into(),
-            owner,
-            mode,
-            expected,
-        });
+    if !facts.is_file() || facts.mode() & 0o022 != 0 {
+        return Err(foreign(path, &facts, sys::effective_uid()));
     }
     if facts.len() < PAGE_SIZE as u64 {
         return Err(AttachError::NotReady {
@@ -137,7 +151,44 @@ pub(crate) fn open_trusted(path: &Path) -> Result<(File, u64), AttachError> {
             len: facts.len(),
         });
     }
-    Ok((file, facts.len()))
+    Ok((file, facts))
+}
+
+fn foreign(path: &Path, facts: &Metadata, expected: u32) -> AttachError {
+    let (owner, mode) = (facts.uid(), facts.mode());
+    AttachError::Foreign {
+        path: path.into(),
+        owner,
+        mode,
+        expected,
+    }
+}
+
+/// Makes sure that the segment that is named after process `pid` comes from who runs that process.
+pub(crate) fn check_owner(path: &Path, facts: &Metadata, pid: u32) -> Result<(), AttachError> {
+    let owner = facts.uid();
+    if owner == 0 || owner == sys::effective_uid() {
+        return Ok(());
+    }
+    match sys::users_of(pid) {
+        None if sys::pid_exists(pid) => Err(foreign(path, facts, sys::effective_uid())),
+        // What a process left that is gone now, or that can be seen from elsewhere only.
+        None => Ok(()),
+        Some(users) if users.contains(&owner) => Ok(()),
+        Some([user, ..]) => Err(foreign(path, facts, user)),
+    }
+}
+
+/// Makes sure that the segment is of process `pid`, where it should be of a certain one.
+pub(crate) fn check_pid(path: &Path, header: &Header, pid: Option<u32>) -> Result<(), AttachError> {
+    match pid {
+        Some(pid) if pid != header.pid => Err(AttachError::Layout {
+            path: path.into(),
+            field: "pid",
+            value: header.pid.into(),
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// Checks what says that this is a segment that we can read, and copies the header.

@@ -1,6 +1,6 @@
 //! The reading side of a segment: attach, check, follow.
 
-use crate::attach::{AttachError, check_header, load_header, open_trusted};
+use crate::attach::{AttachError, check_header, check_owner, check_pid, load_header, open_trusted};
 use crate::heat::{self, Heat, HeatMemory, HugePage};
 use crate::heat_map::HeatMap;
 use crate::info::Info;
@@ -15,6 +15,7 @@ use crate::sys;
 use crate::wire::{Child, Epoch, Event, Header, PAGE_SIZE, PAGES_PER_REGION, REGION_WORDS, field};
 use crate::words::{End, ProcessId, Track};
 use crate::writer::{epoch_memory, heat_memory, link_memory, map_memory, ring_memory};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -106,7 +107,10 @@ impl Consumer {
     /// # Errors
     /// See [`AttachError`].
     pub fn attach(pid: u32) -> Result<Self, AttachError> {
-        Self::open(&path_of(&segment_name(pid)))
+        let path = path_of(&segment_name(pid));
+        let (file, facts) = open_trusted(&path)?;
+        check_owner(&path, &facts, pid)?;
+        Self::map(&path, &file, facts.len(), Some(pid))
     }
 
     /// Attaches to a segment by its file.
@@ -114,11 +118,17 @@ impl Consumer {
     /// # Errors
     /// See [`AttachError`].
     pub fn open(path: &Path) -> Result<Self, AttachError> {
-        let (file, len) = open_trusted(path)?;
+        let (file, facts) = open_trusted(path)?;
+        Self::map(path, &file, facts.len(), None)
+    }
+
+    /// Reads the segment of process `pid`, if that is known.
+    fn map(path: &Path, file: &File, len: u64, pid: Option<u32>) -> Result<Self, AttachError> {
         let map =
-            |bytes| ReaderMemory::map(&file, bytes).map_err(|why| AttachError::unmapped(path, why));
+            |bytes| ReaderMemory::map(file, bytes).map_err(|why| AttachError::unmapped(path, why));
         // The header alone first: it decides whether the rest is what it seems.
         let header = check_header(map(PAGE_SIZE)?.words(), path)?;
+        check_pid(path, &header, pid)?;
         let layout = Layout::from_header(&header, len).map_err(|BadField { field, value }| {
             AttachError::Layout {
                 path: path.into(),

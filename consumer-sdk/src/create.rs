@@ -41,6 +41,12 @@ pub struct SegmentConfig {
     pub map_entries: u32,
     /// Bytes for the names of mappings.
     pub string_bytes: u32,
+    /// Who may read the segment: permission bits of its file, which nobody but the owner may write.
+    pub mode: u32,
+    /// The group that its file belongs to; `None`: as for any new file.
+    pub group: Option<u32>,
+    /// It gets no file, and nobody can read it.
+    pub unread: bool,
     /// /dev/shm as it was opened earlier, for a process that may have another root by now.
     pub directory: Option<BorrowedFd<'static>>,
 }
@@ -65,6 +71,9 @@ impl SegmentConfig {
             heat_pages: 65_536,
             map_entries: 16_384,
             string_bytes: 1 << 20,
+            mode: 0o600,
+            group: None,
+            unread: false,
             directory: None,
         }
     }
@@ -115,11 +124,30 @@ pub enum CreateError {
         pid: u32,
     },
     /// The file of a dead process is in the way.
-    #[error("cannot remove {path}, which a dead process left behind; remove it by hand")]
+    #[error(
+        "cannot remove {path}, which a dead process left behind; have its owner, or root, run `vmmload \
+         ls --prune`"
+    )]
     Stale {
         /// The segment's file.
         path: PathBuf,
         /// What unlink(2) said.
+        source: io::Error,
+    },
+    /// The file cannot be given to those who are to read it.
+    #[error(
+        "{path} cannot be shared with {}, mode {mode:o}; name a group that this user is in (see id), \
+         or have root add the user to it (usermod -aG GROUP USER)",
+        group.map_or("its group".into(), |group| format!("group {group}"))
+    )]
+    Share {
+        /// The segment's file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+        /// Its group, if one was chosen.
+        group: Option<u32>,
+        /// What fchown(2) or fchmod(2) said.
         source: io::Error,
     },
     /// The file could not be created, sized or mapped.

@@ -46,6 +46,8 @@ mod mappings;
 #[cfg(not(all(test, loom)))]
 mod memory;
 #[cfg(not(all(test, loom)))]
+mod place;
+#[cfg(not(all(test, loom)))]
 mod reader_memory;
 #[cfg(not(all(test, loom)))]
 mod reclaim;
@@ -76,10 +78,12 @@ pub use heat_map::HeatMap;
 #[cfg(not(all(test, loom)))]
 pub use info::Info;
 #[cfg(not(all(test, loom)))]
-pub use list::{consumers, list, segment_name};
+pub use list::{consumers, list, readable_consumers, segment_name};
 pub use mappings::{
     Mapping, MappingClass, MappingEntry, Mappings, PROT_EXEC, PROT_READ, PROT_SHARED, PROT_WRITE,
 };
+#[cfg(not(all(test, loom)))]
+pub use reclaim::{prune, prune_own};
 #[cfg(not(all(test, loom)))]
 pub use session::{Change, Session};
 #[cfg(not(all(test, loom)))]

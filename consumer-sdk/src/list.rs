@@ -27,7 +27,14 @@ pub(crate) fn segments() -> impl Iterator<Item = (u32, u64)> {
     files.filter_map(|file| Some((pid_of(file.file_name().to_str()?)?, file.ino())))
 }
 
-/// This user's segments whose process still runs, ordered by pid.
+/// The pids of them all, in order.
+pub(crate) fn pids() -> Vec<u32> {
+    let mut pids: Vec<u32> = segments().map(|(pid, _)| pid).collect();
+    pids.sort_unstable();
+    pids
+}
+
+/// This user's segments whose process still runs, ordered by pid; for root, everybody's.
 pub fn list() -> Vec<Info> {
     consumers(|status| status == Status::Running)
         .iter()
@@ -35,27 +42,27 @@ pub fn list() -> Vec<Info> {
         .collect()
 }
 
-/// Consumers of this user's segments with a status that `wanted` accepts, ordered by pid. Files that
-/// are no segments are passed over.
+/// Consumers of this user's segments with a status that `wanted` accepts, ordered by pid; for root, of
+/// everybody's. Files that are no segments are passed over.
 pub fn consumers(wanted: impl Fn(Status) -> bool) -> Vec<Consumer> {
-    let uid = sys::effective_uid();
-    let Ok(files) = fs::read_dir(path_of("")) else {
-        return Vec::new();
+    let user = sys::effective_uid();
+    let is_own = |pid: &u32| {
+        let facts = fs::symlink_metadata(path_of(&segment_name(*pid)));
+        user == 0 || facts.is_ok_and(|facts| facts.uid() == user)
     };
-    let is_own = |file: &fs::DirEntry| file.metadata().is_ok_and(|facts| facts.uid() == uid);
-    let mut found: Vec<Consumer> = files
-        .flatten()
-        .filter(is_own)
-        .filter_map(|file| pid_of(file.file_name().to_str()?))
-        .filter_map(|pid| {
-            Consumer::attach(pid)
-                .ok()
-                .filter(|consumer| consumer.pid() == pid)
-        })
+    consumers_of(pids().into_iter().filter(is_own), wanted)
+}
+
+/// As [`consumers`], and of those segments that other users share with this one.
+pub fn readable_consumers(wanted: impl Fn(Status) -> bool) -> Vec<Consumer> {
+    consumers_of(pids().into_iter(), wanted)
+}
+
+fn consumers_of(pids: impl Iterator<Item = u32>, wanted: impl Fn(Status) -> bool) -> Vec<Consumer> {
+    let attached = pids.filter_map(|pid| Consumer::attach(pid).ok());
+    attached
         .filter(|consumer| wanted(consumer.status()))
-        .collect();
-    found.sort_by_key(Consumer::pid);
-    found
+        .collect()
 }
 
 #[cfg(test)]

@@ -3,36 +3,27 @@
 //! Nothing here makes a reference to plain data in shared memory; other processes may change it at any
 //! time, and atomics are the only type for which Rust allows that.
 
+pub(crate) use crate::place::path_of;
+use crate::place::{Identity, Place};
 use crate::sync::AtomicU64;
 use crate::wire::{PAGE_SIZE, WORD};
 use core::ops::Range;
 use memmap2::MmapOptions;
 use shared_memory::{Shmem, ShmemConf, ShmemError};
-use std::ffi::CString;
 use std::fs::File;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd};
-use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::io;
+use std::os::fd::FromRawFd;
 use std::ptr::NonNull;
-use std::{fs, io};
-
-/// Where named segments appear as files.
-const SHM_DIR: &str = "/dev/shm";
-
-/// The file of the segment with this name (without a slash).
-pub(crate) fn path_of(name: &str) -> PathBuf {
-    PathBuf::from(SHM_DIR).join(name)
-}
 
 /// The writer's mapping of a segment that it created. No descriptor stays open behind it.
 #[derive(Debug)]
 pub(crate) struct WriterMemory {
     start: NonNull<AtomicU64>,
     bytes: usize,
-    /// Where the file is: in /dev/shm as it is named now, or in the directory that was.
-    home: Home,
-    /// Identity of the file, so that a successor with the same name is left alone.
-    inode: u64,
+    /// `None`: there is no file.
+    place: Option<Place>,
+    /// The file, so that a successor with the same name is left alone.
+    identity: Option<Identity>,
     /// A forked child inherits the mapping but not the segment.
     creator: u32,
 }
@@ -44,99 +35,87 @@ unsafe impl Send for WriterMemory {}
 unsafe impl Sync for WriterMemory {}
 
 impl WriterMemory {
-    /// Creates the file /dev/shm/`name` with `bytes` of nothing, mode 0600, and maps it. `directory` is
-    /// that directory as it was opened earlier: what counts where this process has another root by now.
+    /// Creates the file at `place` with `bytes` of nothing, readable by its owner alone, and maps it. With it
+    /// comes its descriptor. Locks taken through that one last as long as the mapping, which is the last thing
+    /// that the kernel takes from a process that it kills.
     ///
     /// # Errors
     /// What `shared_memory` reports; `MappingIdExists` when the name is taken.
-    pub(crate) fn create(
-        name: &str,
-        bytes: usize,
-        directory: Option<BorrowedFd<'static>>,
-    ) -> Result<Self, ShmemError> {
-        match directory {
-            Some(directory) if !is_shm_dir(directory) => Self::create_in(directory, name, bytes),
-            _ => Self::create_by_name(name, bytes),
-        }
-    }
-
-    fn create_in(
-        directory: BorrowedFd<'static>,
-        name: &str,
-        bytes: usize,
-    ) -> Result<Self, ShmemError> {
-        let failed = |error: io::Error| match error.raw_os_error() {
-            Some(libc::EEXIST) => ShmemError::MappingIdExists,
-            errno => ShmemError::MapCreateFailed(errno.unwrap_or(0) as u32),
+    pub(crate) fn create(place: Place, bytes: usize) -> Result<(Self, File), ShmemError> {
+        let name = match &place {
+            Place::Elsewhere(elsewhere) => {
+                let file = elsewhere.create().map_err(failed)?;
+                return Self::of_file(place, file, bytes);
+            }
+            Place::Path(path) => path.file_name().unwrap_or_default().to_string_lossy(),
         };
-        let home = Home::Directory(directory, name.to_owned());
-        let file = home.create_file().map_err(failed)?;
-        let map = || {
-            file.set_len(bytes as u64)?;
-            MmapOptions::new().len(bytes).map_raw(&file)
-        };
-        let map = std::mem::ManuallyDrop::new(map().map_err(|error| {
-            home.remove();
-            failed(error)
-        })?);
-        let memory = Self {
-            start: NonNull::new(map.as_mut_ptr().cast()).ok_or(ShmemError::MapCreateFailed(0))?,
-            bytes,
-            inode: home.inode().unwrap_or(0),
-            home,
-            creator: std::process::id(),
-        };
-        memory.advise();
-        Ok(memory)
-    }
-
-    fn create_by_name(name: &str, bytes: usize) -> Result<Self, ShmemError> {
-        let path = path_of(name);
         let shmem = ShmemConf::new()
             .os_id(format!("/{name}"))
             .size(bytes)
             .create()?;
-        let memory = Self {
-            start: NonNull::new(shmem.as_ptr().cast()).ok_or(ShmemError::MapCreateFailed(0))?,
-            bytes,
-            inode: fs::metadata(&path).map_or(0, |file| file.ino()),
-            home: Home::Path(path),
-            creator: std::process::id(),
-        };
-        memory.take_over(shmem);
-        memory.advise();
-        Ok(memory)
+        let start = NonNull::new(shmem.as_ptr().cast()).ok_or(ShmemError::MapCreateFailed(0))?;
+        let memory = Self::new(start, bytes, Some(place));
+        let file = memory.take_over(shmem)?;
+        Ok((memory, file))
     }
 
-    /// Ends `shared_memory`'s part. It would keep its descriptor open, at a low number that belongs to
-    /// the wrapped program, and its drop would close whatever is at that number by then. The mapping
-    /// needs no descriptor: it is closed here, and unmapping and unlinking are left to our own drop.
-    fn take_over(&self, shmem: Shmem) {
+    fn of_file(place: Place, file: File, bytes: usize) -> Result<(Self, File), ShmemError> {
+        let map = || {
+            file.set_len(bytes as u64)?;
+            MmapOptions::new().len(bytes).map_raw(&file)
+        };
+        let map = map().map_err(|error| {
+            let _ = place.remove();
+            failed(error)
+        })?;
+        let map = std::mem::ManuallyDrop::new(map);
+        let start = NonNull::new(map.as_mut_ptr().cast()).ok_or(ShmemError::MapCreateFailed(0))?;
+        Ok((Self::new(start, bytes, Some(place)), file))
+    }
+
+    /// Memory of this process alone, without a file.
+    ///
+    /// # Errors
+    /// When there is no room in the address space.
+    pub(crate) fn unread(bytes: usize) -> Result<Self, ShmemError> {
+        let map = MmapOptions::new().len(bytes).map_anon().map_err(failed)?;
+        let mut map = std::mem::ManuallyDrop::new(map);
+        let start = NonNull::new(map.as_mut_ptr().cast()).ok_or(ShmemError::MapCreateFailed(0))?;
+        Ok(Self::new(start, bytes, None))
+    }
+
+    fn new(start: NonNull<AtomicU64>, bytes: usize, place: Option<Place>) -> Self {
+        let memory = Self {
+            start,
+            bytes,
+            identity: place.as_ref().and_then(Place::identity),
+            place,
+            creator: std::process::id(),
+        };
+        memory.advise();
+        memory
+    }
+
+    /// Ends `shared_memory`'s part. Its drop would unmap and unlink, which are left to our own, and close
+    /// whatever is at its descriptor's number by then: that is a low one, which belongs to the wrapped program.
+    fn take_over(&self, shmem: Shmem) -> Result<File, ShmemError> {
         std::mem::forget(shmem);
-        if let Some(descriptor) = self.find_descriptor() {
-            // SAFETY: fchmod and close take a number and touch no memory. `find_descriptor` just saw
-            // that this one is the segment's, opened for writing, which only `shared_memory` did, and
-            // its owner was forgotten above. A failing fchmod leaves what the umask allowed.
-            unsafe {
-                libc::fchmod(descriptor, 0o600);
-                libc::close(descriptor);
-            }
-        }
+        let descriptor = self.find_descriptor();
+        let descriptor = descriptor.ok_or(ShmemError::UnknownOsError(libc::EBADF as u32))?;
+        // SAFETY: `find_descriptor` just saw that this number is the segment's, opened for writing, which only
+        // `shared_memory` did, and its owner was forgotten above.
+        Ok(unsafe { File::from_raw_fd(descriptor) })
     }
 
     /// The number at which `shared_memory` has the segment open. The kernel gives the lowest free one, so
     /// the search is short; the crate itself does not tell.
     fn find_descriptor(&self) -> Option<i32> {
-        let device = fs::metadata(SHM_DIR).ok()?.dev();
+        self.identity?;
         (0..1 << 20).find(|&descriptor| {
-            // SAFETY: an all-zero stat is a valid value of that plain C structure.
-            let mut stat: libc::stat = unsafe { std::mem::zeroed() };
-            // SAFETY: fstat fills the live `stat` of our own, or fails for a number that is not open.
-            let known = unsafe { libc::fstat(descriptor, &raw mut stat) } == 0;
-            let ours = known && stat.st_ino == self.inode && stat.st_dev == device;
             // SAFETY: F_GETFL takes a number and touches no memory.
-            ours && unsafe { libc::fcntl(descriptor, libc::F_GETFL) } & libc::O_ACCMODE
-                == libc::O_RDWR
+            let flags = || unsafe { libc::fcntl(descriptor, libc::F_GETFL) };
+            Identity::of_number(descriptor) == self.identity
+                && flags() & libc::O_ACCMODE == libc::O_RDWR
         })
     }
 
@@ -187,76 +166,22 @@ impl WriterMemory {
     /// Removes the segment's name. Whoever has it mapped keeps it. Does nothing in a forked child, or
     /// when the name already belongs to another file.
     pub(crate) fn unlink(&self) {
-        let is_ours = self.home.inode() == Some(self.inode);
+        let Some(place) = &self.place else {
+            return;
+        };
+        let is_ours = self.identity.is_some() && place.identity() == self.identity;
         if is_ours && self.creator == std::process::id() {
-            self.home.remove();
+            // What stays after a failure is reclaimed as that of a dead process.
+            let _ = place.remove();
         }
     }
 }
 
-/// Where a segment's file is.
-#[derive(Debug)]
-enum Home {
-    Path(PathBuf),
-    Directory(BorrowedFd<'static>, String),
-}
-
-impl Home {
-    fn c_name(name: &str) -> CString {
-        CString::new(name).unwrap_or_default()
+fn failed(error: io::Error) -> ShmemError {
+    match error.raw_os_error() {
+        Some(libc::EEXIST) => ShmemError::MappingIdExists,
+        errno => ShmemError::MapCreateFailed(errno.unwrap_or(0) as u32),
     }
-
-    fn create_file(&self) -> io::Result<File> {
-        let Self::Directory(directory, name) = self else {
-            return Err(io::ErrorKind::InvalidInput.into());
-        };
-        let flags =
-            libc::O_RDWR | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW | libc::O_CLOEXEC;
-        // SAFETY: the name is a string for the call; a descriptor that is returned is new.
-        unsafe {
-            let name = Self::c_name(name);
-            match libc::openat(directory.as_raw_fd(), name.as_ptr(), flags, 0o600) {
-                -1 => Err(io::Error::last_os_error()),
-                descriptor => Ok(File::from_raw_fd(descriptor)),
-            }
-        }
-    }
-
-    fn inode(&self) -> Option<u64> {
-        let (directory, name) = match self {
-            Self::Path(path) => return Some(fs::metadata(path).ok()?.ino()),
-            Self::Directory(directory, name) => (directory, Self::c_name(name)),
-        };
-        // SAFETY: an all-zero stat is a valid value of that plain C structure.
-        let mut stat: libc::stat = unsafe { std::mem::zeroed() };
-        let flags = libc::AT_SYMLINK_NOFOLLOW;
-        // SAFETY: name and `stat` live for the call.
-        let known =
-            unsafe { libc::fstatat(directory.as_raw_fd(), name.as_ptr(), &raw mut stat, flags) };
-        (known == 0).then_some(stat.st_ino)
-    }
-
-    /// A failure leaves the file, which the next process with this pid reclaims.
-    fn remove(&self) {
-        match self {
-            Self::Path(path) => drop(fs::remove_file(path)),
-            Self::Directory(directory, name) => {
-                let name = Self::c_name(name);
-                // SAFETY: the name is a string for the call.
-                unsafe { libc::unlinkat(directory.as_raw_fd(), name.as_ptr(), 0) };
-            }
-        }
-    }
-}
-
-/// Whether /dev/shm still is this directory.
-fn is_shm_dir(directory: BorrowedFd<'static>) -> bool {
-    // SAFETY: an all-zero stat is a valid value of that plain C structure.
-    let mut stat: libc::stat = unsafe { std::mem::zeroed() };
-    // SAFETY: fstat fills the live `stat` of our own.
-    let known = unsafe { libc::fstat(directory.as_raw_fd(), &raw mut stat) } == 0;
-    let named = fs::metadata(SHM_DIR);
-    known && named.is_ok_and(|named| (named.dev(), named.ino()) == (stat.st_dev, stat.st_ino))
 }
 
 /// madvise reports as EFAULT what a store would have reported as SIGBUS.

@@ -138,6 +138,24 @@ fn parse_stat(stat: &str) -> Option<ProcessStat> {
     })
 }
 
+/// The users of a process: real, effective, saved, and that of its files. `None` when there is no such
+/// process, or none that can be seen.
+pub(crate) fn users_of(pid: u32) -> Option<[u32; 4]> {
+    parse_users(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?)
+}
+
+/// Source: proc_pid_status(5).
+fn parse_users(status: &str) -> Option<[u32; 4]> {
+    let users = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    let mut users = users.split_ascii_whitespace().map(|user| user.parse().ok());
+    Some([
+        users.next()??,
+        users.next()??,
+        users.next()??,
+        users.next()??,
+    ])
+}
+
 /// Whether the process that started at `start` (zero: unknown) still runs under this pid.
 pub(crate) fn is_alive(pid: u32, start: u64) -> bool {
     match process_stat(pid) {
@@ -150,7 +168,8 @@ fn proc_is_mounted() -> bool {
     fs::exists("/proc/self/stat").unwrap_or(false)
 }
 
-fn pid_exists(pid: u32) -> bool {
+/// Whether there is such a process, even if `/proc` hides it.
+pub(crate) fn pid_exists(pid: u32) -> bool {
     let Ok(pid) = libc::pid_t::try_from(pid) else {
         return false;
     };
@@ -179,6 +198,15 @@ mod tests {
             |threads| format!("12 (x) Z 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 {threads} 0 7 0");
         assert_eq!(parse_stat(&line(2)).map(|stat| stat.is_zombie), Some(false));
         assert_eq!(parse_stat(&line(1)).map(|stat| stat.is_zombie), Some(true));
+    }
+
+    #[test]
+    fn the_users_of_a_process_are_its_four() {
+        let status = "Name:\tUid: 7\nUid:\t1\t2\t3\t4\nGid:\t5\t5\t5\t5\n";
+        assert_eq!(parse_users(status), Some([1, 2, 3, 4]));
+        assert_eq!(parse_users("Uid:\t1\t2\n"), None);
+        let own = users_of(std::process::id()).unwrap();
+        assert_eq!(own[1], effective_uid());
     }
 
     #[test]

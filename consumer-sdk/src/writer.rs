@@ -101,7 +101,7 @@ impl SegmentWriter {
             field: bad.field,
             value: bad.value,
         })?;
-        let memory = create_memory(name, layout.len, config.directory)?;
+        let memory = create_memory(name, layout.len, config)?;
         memory
             .populate(0..PAGE_SIZE)
             .map_err(|source| CreateError::Populate {

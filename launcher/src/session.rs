@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use kvm_bindings::kvm_regs;
-use vmmload_consumer::{CreateError, Track};
+use vmmload_consumer::{Consumer, CreateError, Status, Track, prune_own};
 
 use crate::cli::{self, RunConfig};
 use crate::entry::Inherited;
@@ -29,7 +29,7 @@ use crate::process::memory::Memory;
 use crate::process::seccomp::{Setting, ThreadFilters};
 use crate::process::signals::Dispositions;
 use crate::process::stack::{self, StackError};
-use crate::process::state::{IdleVcpu, Lineage, Process, Role, VcpuStats, World};
+use crate::process::state::{Descent, IdleVcpu, Lineage, Process, Role, VcpuStats, World};
 use crate::process::thread::{Birth, GuestThread};
 use crate::tracking::harvester::Tracker;
 
@@ -86,7 +86,10 @@ pub(crate) fn run(config: RunConfig, inherited: &Inherited) -> RunError {
     let mask = host::set_mask(u64::MAX);
     handover::remember_launcher();
     origin::remember();
-    let started = find(config, inherited, mask).and_then(|launch| start(launch, inherited));
+    let started = find(config, inherited, mask).and_then(|launch| {
+        prune_own();
+        start(launch, inherited)
+    });
     threads::leave_semaphore_list();
     enter(started, mask)
 }
@@ -125,13 +128,25 @@ fn find(config: RunConfig, inherited: &Inherited, mask: u64) -> Result<Launch, R
         summary: open_summary(&config)?,
         config,
         known: None,
-        parent: None,
+        descent: descent(),
+        is_typed: true,
     })
+}
+
+/// Whom this process descends from, if it runs in vmmload already: that one's segment tells.
+fn descent() -> Descent {
+    let outer = Consumer::attach(origin::pid()).ok();
+    // One of another process that had this id is not running.
+    let outer = outer.filter(|outer| outer.status() == Status::Running);
+    Descent {
+        session: outer.as_ref().map(Consumer::session),
+        parent: outer.and_then(|outer| outer.info().parent),
+    }
 }
 
 fn start(launch: Launch, inherited: &Inherited) -> Result<GuestThread, RunError> {
     let Launch {
-        config,
+        mut config,
         program,
         envp,
         name,
@@ -139,7 +154,8 @@ fn start(launch: Launch, inherited: &Inherited) -> Result<GuestThread, RunError>
         seccomp,
         summary,
         known,
-        parent,
+        descent,
+        is_typed,
     } = launch;
     // What SIGBUS does is the program's to say.
     vmmload_consumer::leave_sigbus_alone();
@@ -169,7 +185,11 @@ fn start(launch: Launch, inherited: &Inherited) -> Result<GuestThread, RunError>
         .iter()
         .flat_map(|a| a.as_bytes_with_nul().to_vec())
         .collect();
-    let tracker = Tracker::create(&config, &command, parent, machine).map_err(RunError::Segment)?;
+    let tracker = match is_typed {
+        true => Tracker::create(&config, &command, descent, machine),
+        false => Tracker::create_anyhow(&mut config, &command, descent, machine),
+    };
+    let tracker = tracker.map_err(RunError::Segment)?;
     let stats = Arc::new(VcpuStats::new(config.track));
     // As execve(2) writes them, before the first instruction. They are few, and the log is empty.
     for written in image.zeroed.iter().chain(&stack.written) {
@@ -183,7 +203,7 @@ fn start(launch: Launch, inherited: &Inherited) -> Result<GuestThread, RunError>
     let lineage = Lineage {
         kvm,
         command,
-        parent,
+        descent,
         executable,
     };
     let world = World::new(machine, memory, tracker, lineage);

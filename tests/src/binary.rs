@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-//! Finds the vmmload binary, or builds it; builds the preload library and the SDK's examples.
-=======
-//! Finds the vmmload binary, or builds it; builds the preload library and the C library.
->>>>>>> h6-c
+//! Finds the vmmload binary, or builds it; builds the preload library, the C library and the SDK's examples.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -34,7 +30,6 @@ pub fn preload_library() -> &'static Path {
     LIBRARY.get_or_init(|| build("vmmload-shim", "libvmmload_shim.so"))
 }
 
-<<<<<<< HEAD
 /// An example of the consumer SDK, built in release mode.
 ///
 /// # Panics
@@ -49,7 +44,8 @@ pub fn example(name: &str) -> PathBuf {
     };
     needs::note(&path);
     path
-=======
+}
+
 /// The C library for readers, shared; the static one lies beside it. Built in release mode once per process.
 ///
 /// # Panics
@@ -57,7 +53,6 @@ pub fn example(name: &str) -> PathBuf {
 pub fn consumer_library() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
     LIBRARY.get_or_init(|| build("vmmload-consumer-c", "libvmmload_consumer.so"))
->>>>>>> h6-c
 }
 
 fn given(path: &Path) -> PathBuf {

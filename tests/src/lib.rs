@@ -24,11 +24,7 @@ mod session;
 pub mod stressors;
 pub mod watched;
 
-<<<<<<< HEAD
-pub use binary::{example, preload_library, vmmload};
-=======
-pub use binary::{consumer_library, preload_library, vmmload};
->>>>>>> h6-c
+pub use binary::{consumer_library, example, preload_library, vmmload};
 pub use guest::{Guest, Link};
 pub use outcome::Outcome;
 pub use program::Program;

@@ -20,6 +20,7 @@ const UNSAFE: &[&str] = &[
     "consumer-sdk/src/reader_memory.rs",
     "consumer-sdk/src/sigbus.rs",
     "consumer-sdk/src/tests/sigbus.rs",
+    "consumer-sdk/src/place.rs",
     "consumer-sdk/src/sys.rs",
     "launcher/src/entry.rs",
     "launcher/src/guest/arena.rs",

@@ -29,6 +29,8 @@ pub const VMMLOAD_E_TABLE_FULL: c_int = 10;
 pub const VMMLOAD_E_FUTURE: c_int = 11;
 /// The process changed its mappings too often to be copied: try again.
 pub const VMMLOAD_E_BUSY: c_int = 12;
+/// This process has as many segments attached as one can.
+pub const VMMLOAD_E_TOO_MANY: c_int = 13;
 
 /// Bytes of the text of an error, with its NUL.
 const TEXT_BYTES: usize = 1024;
@@ -88,6 +90,7 @@ impl From<AttachError> for Failure {
             AttachError::Magic { .. } => VMMLOAD_E_MAGIC,
             AttachError::Version { .. } => VMMLOAD_E_VERSION,
             AttachError::Layout { .. } => VMMLOAD_E_LAYOUT,
+            AttachError::TooMany { .. } => VMMLOAD_E_TOO_MANY,
         };
         Self::of(code, &error)
     }

@@ -359,6 +359,7 @@ pub(crate) fn status_and_detail(status: Status) -> (c_int, c_int) {
         Status::Ended(End::Replaced) => (VMMLOAD_REPLACED, 0),
         Status::Ended(End::Native) => (VMMLOAD_NATIVE, 0),
         Status::Died => (VMMLOAD_DIED, 0),
+        Status::Truncated => (VMMLOAD_TRUNCATED, 0),
     }
 }
 

@@ -282,6 +282,64 @@ fn links_and_files_that_others_can_write_are_refused() {
     assert!(matches!(absent, AttachError::NotFound { .. }));
 }
 
+/// A segment of a sleeping process, in a file of that process's pid.
+fn planted(user: u32) -> (std::process::Child, Fake) {
+    let mut sleep = std::process::Command::new("sleep");
+    let process = std::os::unix::process::CommandExt::uid(sleep.arg("1000"), user);
+    let process = process.spawn().unwrap();
+    let pid = process.id();
+    let mut bytes = valid();
+    bytes[32..36].copy_from_slice(&pid.to_le_bytes());
+    let fake = Fake::new(&bytes);
+    let path = path_of(&crate::segment_name(pid));
+    fs::rename(&fake.0, &path).unwrap();
+    std::mem::forget(fake);
+    (process, Fake(path))
+}
+
+#[test]
+fn the_segment_of_a_process_comes_from_its_user_or_not_at_all() {
+    const NOBODY: u32 = 65_534;
+    let user = crate::sys::effective_uid();
+    let (mut own, fake) = planted(user);
+    assert_eq!(Consumer::attach(own.id()).unwrap().pid(), own.id());
+    // Who is not root can neither give files away nor start another user's process.
+    if user == 0 {
+        let (mut other, shared) = planted(NOBODY);
+        for (file, expected) in [(&fake, 0), (&shared, NOBODY)] {
+            std::os::unix::fs::chown(&file.0, Some(NOBODY - 1), None).unwrap();
+            let pid = if expected == 0 { own.id() } else { other.id() };
+            let error = Consumer::attach(pid).unwrap_err();
+            assert!(
+                matches!(error, AttachError::Foreign { owner: 65_533, expected: user, .. } if user == expected),
+                "{error}"
+            );
+            assert!(Consumer::open(&file.0).is_ok(), "named by its path");
+        }
+        std::os::unix::fs::chown(&shared.0, Some(NOBODY), None).unwrap();
+        assert_eq!(Consumer::attach(other.id()).unwrap().pid(), other.id());
+        let is_among = |found: Vec<Consumer>| found.iter().any(|one| one.pid() == other.id());
+        assert!(is_among(crate::consumers(|_| true)), "root sees all");
+        assert!(is_among(crate::readable_consumers(|_| true)));
+        other.kill().and_then(|()| other.wait()).unwrap();
+    }
+    own.kill().and_then(|()| own.wait()).unwrap();
+}
+
+#[test]
+fn the_segment_of_another_process_is_refused_under_the_name_of_this_one() {
+    let fake = Fake::new(&valid());
+    let nobody = (3 << 30) + std::process::id() * 64 + 63;
+    let path = path_of(&crate::segment_name(nobody));
+    fs::rename(&fake.0, &path).unwrap();
+    let _moved = Fake(path);
+    let error = Consumer::attach(nobody).unwrap_err();
+    assert!(
+        matches!(error, AttachError::Layout { field: "pid", .. }),
+        "{error}"
+    );
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..Default::default() })]
 

@@ -4,6 +4,7 @@ mod following;
 mod fuzz;
 mod golden;
 mod hostile;
+mod reclaiming;
 mod regions;
 mod ring;
 mod segment;

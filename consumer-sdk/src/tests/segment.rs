@@ -198,30 +198,6 @@ fn a_consumer_survives_the_removal_of_the_segment() {
 }
 
 #[test]
-fn a_writer_that_was_killed_shows_as_died_and_its_segment_is_reclaimed() {
-    let mut child = process::Command::new("sleep").arg("1000").spawn().unwrap();
-    let name = unique_name();
-    let config = SegmentConfig {
-        pid: child.id(),
-        ..small(1024)
-    };
-    let abandoned = SegmentWriter::create_named(&config, &name).unwrap();
-    let consumer = Consumer::open(&path_of(&name)).unwrap();
-    assert_eq!(consumer.status(), Status::Running);
-    let refused = SegmentWriter::create_named(&config, &name).unwrap_err();
-    assert!(matches!(refused, CreateError::InUse { pid, .. } if pid == child.id()));
-    child.kill().unwrap();
-    child.wait().unwrap();
-    assert_eq!(consumer.status(), Status::Died);
-    let successor = SegmentWriter::create_named(&config, &name).unwrap();
-    // The predecessor must not take its successor's name away.
-    drop(abandoned);
-    assert!(path_of(&name).exists());
-    drop(successor);
-    assert!(!path_of(&name).exists());
-}
-
-#[test]
 fn the_file_is_private_and_almost_empty() {
     let name = unique_name();
     let config = SegmentConfig::new(process::id());

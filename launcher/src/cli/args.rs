@@ -2,7 +2,7 @@
 
 use super::{
     Children, Command, DoctorConfig, DumpConfig, EXIT_FAILURE, Format, LsConfig, RunConfig,
-    SummaryTarget,
+    Sharing, SummaryTarget, values,
 };
 use clap::builder::ValueParser;
 use clap::error::ErrorKind;
@@ -12,12 +12,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 use vmmload_consumer::Track;
 
-/// Limits of KVM's dirty ring: below the lower one it would be full all the time, and 65,536 entries
-/// are the most that KVM allows. With Page Modification Logging, KVM's own least is 1024.
-const BUFFER_RANGE: std::ops::RangeInclusive<u32> = 512..=65_536;
-
 /// Per cent of the program's time that tracking may take.
-const OVERHEAD_RANGE: std::ops::RangeInclusive<u32> = 1..=100;
 const DEFAULT_OVERHEAD: u32 = 33;
 
 /// Runs an unmodified command in a minimal VM and publishes which memory pages it writes.
@@ -56,20 +51,22 @@ Examples:
   vmmload run --track readwrite ./sort        pages that are only read, too
   vmmload run -i 0 ./solver                   epochs as short as they can be, to rank hot pages
   vmmload run --max-overhead 5 ./server       at most a twentieth of its time goes to tracking
+  vmmload run --ring-group monitor ./server   readable by members of the group monitor, too
+  vmmload run --ring-size 1M ./solver         for readers that come once in many seconds
 
 Everything from COMMAND on belongs to the command.")]
 struct RunArgs {
     /// Length of an epoch: how often counts are published [example: 250ms, 1s]; 0 for epochs as short
     /// as --max-overhead allows
-    #[arg(short, long, value_name = "DUR", default_value = "100ms", value_parser = parse_interval)]
+    #[arg(short, long, value_name = "DUR", default_value = "100ms", value_parser = values::interval)]
     interval: Duration,
 
     /// Which accesses to watch: write, readwrite or none
-    #[arg(long, value_name = "WHAT", default_value = "write", value_parser = parse_track)]
+    #[arg(long, value_name = "WHAT", default_value = "write", value_parser = values::track)]
     track: Track,
 
     /// Dirty-ring entries of each vCPU: a power of two from 512 to 65536
-    #[arg(long, value_name = "N", default_value = "65536", value_parser = parse_buffer)]
+    #[arg(long, value_name = "N", default_value = "65536", value_parser = values::buffer)]
     buffer: u32,
 
     /// Most of the program's time that tracking may take, in per cent, 1 to 100. Epochs go on for longer
@@ -78,9 +75,29 @@ struct RunArgs {
         long,
         value_name = "PERCENT",
         default_value_t = DEFAULT_OVERHEAD,
-        value_parser = parse_overhead
+        value_parser = values::overhead
     )]
     max_overhead: u32,
+
+    /// Who may read the segments: 600 for you and root (the default), 640 for a group, too, 644 for
+    /// everybody on this machine. Nobody else may ever write to them
+    #[arg(long, value_name = "MODE", value_parser = values::ring_mode)]
+    ring_mode: Option<u32>,
+
+    /// The group, by name or number, that may read the segments [default mode with it: 640]. You must be
+    /// in it
+    #[arg(long, value_name = "GROUP", value_parser = values::ring_group)]
+    ring_group: Option<u32>,
+
+    /// Records in the ring of each segment: a power of two from 1024 to 16M. A reader that stays away for
+    /// longer than it takes to write so many loses the oldest
+    #[arg(long, value_name = "N", default_value = "64K", value_parser = values::ring_size)]
+    ring_size: u32,
+
+    /// Counter pages of each segment, 16 to 64K: one for each 2 MiB that the program touches, and for each kind
+    /// of event there [default: 64K, or 4K where memory is limited (ulimit -v)]
+    #[arg(long, value_name = "N", value_parser = values::heat_size)]
+    heat_size: Option<u32>,
 
     /// Wrap the processes that the command starts, or let them run natively
     #[arg(long, value_enum, value_name = "HOW", default_value = "follow")]
@@ -108,16 +125,35 @@ struct RunArgs {
     command: Vec<OsString>,
 }
 
-/// List this user's live segments: pid, command, age, events per second, pages
+/// List this user's live segments (root: everybody's): pid, command, age, events per second, pages
 #[derive(clap::Args)]
 #[command(after_help = "\
 EVENTS/S is measured while you wait: over two epochs, at least 0.2 and at most 2 seconds.
 PAGES is the number of distinct 4 KiB pages touched since the start.
 
+A process that is killed cannot remove its segment. It can still be read (vmmload dump PID) until
+`vmmload ls --prune`, or the same user's next `vmmload run`, removes it.
+
 Examples:
   vmmload ls
+  vmmload ls --all                also what other users share (vmmload run --ring-mode, --ring-group)
+  vmmload ls --tree               children below their parents
+  vmmload ls --prune              remove what killed processes have left
   vmmload ls --format json")]
 struct LsArgs {
+    /// List segments of other users, too, where they share them
+    #[arg(short, long)]
+    all: bool,
+
+    /// Show each process below the one that forked it
+    #[arg(short, long)]
+    tree: bool,
+
+    /// Instead of listing, remove the segments of processes that died without removing them (root:
+    /// everybody's), and print their paths
+    #[arg(long, conflicts_with_all = ["all", "tree"])]
+    prune: bool,
+
     /// How to print
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
@@ -173,9 +209,19 @@ struct DoctorArgs {
 /// See [`super::parse`].
 pub(super) fn parse(args: &[OsString]) -> Result<Command, clap::Error> {
     Ok(match Cli::try_parse_from(args)?.command {
-        Typed::Run(typed) => Command::Run(typed.into()),
+        Typed::Run(typed) => Command::Run(typed.try_into()?),
         Typed::Doctor(DoctorArgs { format }) => Command::Doctor(DoctorConfig { format }),
-        Typed::Ls(LsArgs { format }) => Command::Ls(LsConfig { format }),
+        Typed::Ls(LsArgs {
+            all,
+            tree,
+            prune,
+            format,
+        }) => Command::Ls(LsConfig {
+            all,
+            tree,
+            prune,
+            format,
+        }),
         Typed::Dump(DumpArgs {
             pid,
             follow,
@@ -190,30 +236,56 @@ pub(super) fn parse(args: &[OsString]) -> Result<Command, clap::Error> {
     })
 }
 
-impl From<RunArgs> for RunConfig {
-    fn from(typed: RunArgs) -> Self {
+impl TryFrom<RunArgs> for RunConfig {
+    type Error = clap::Error;
+
+    fn try_from(typed: RunArgs) -> Result<Self, clap::Error> {
+        let sharing = typed.sharing()?;
         let RunArgs {
             interval,
             track,
             buffer,
             max_overhead,
             children,
+            ring_size,
+            heat_size,
             summary,
             command,
+            ..
         } = typed;
         let target = |file: OsString| match file.is_empty() {
             true => SummaryTarget::Stderr,
             false => SummaryTarget::File(file.into()),
         };
-        Self {
+        Ok(Self {
             interval,
             track,
             buffer,
             max_overhead,
             children,
+            sharing,
+            ring_size,
+            heat_size,
             summary: summary.map(target),
             command,
+        })
+    }
+}
+
+impl RunArgs {
+    /// Who may read: what a group is for if nothing else was said.
+    fn sharing(&self) -> Result<Sharing, clap::Error> {
+        let group = self.ring_group;
+        let default = if group.is_some() { 0o640 } else { 0o600 };
+        let mode = self.ring_mode.unwrap_or(default);
+        if group.is_some() && mode & 0o040 == 0 {
+            let message = format!(
+                "a segment with --ring-mode {mode:o} cannot be read by the group that --ring-group names; \
+                 use 640 or 644, or leave one of the two away\n"
+            );
+            return Err(clap::Error::raw(ErrorKind::ArgumentConflict, message));
         }
+        Ok(Sharing { mode, group })
     }
 }
 
@@ -239,42 +311,6 @@ fn complaint(error: &clap::Error) -> String {
         Some(message) => format!("vmmload: {message}"),
         // No subcommand at all: clap answers with the help.
         None => format!("vmmload: no subcommand given; choose one of these:\n\n{text}"),
-    }
-}
-
-fn parse_interval(text: &str) -> Result<Duration, String> {
-    let interval = match text {
-        "0" => Duration::ZERO,
-        _ => humantime::parse_duration(text).map_err(|error| {
-            format!("{error}; write it like 100ms, 1s or 2m, or 0 for epochs as short as can be")
-        })?,
-    };
-    match u64::try_from(interval.as_nanos()) {
-        Ok(_) => Ok(interval),
-        Err(_) => Err("longer than 584 years; use a shorter one".into()),
-    }
-}
-
-fn parse_track(text: &str) -> Result<Track, String> {
-    match text {
-        "write" => Ok(Track::Write),
-        "readwrite" => Ok(Track::ReadWrite),
-        "none" => Ok(Track::None),
-        _ => Err("not something that can be tracked; use write, readwrite or none".into()),
-    }
-}
-
-fn parse_overhead(text: &str) -> Result<u32, String> {
-    match text.parse::<u32>() {
-        Ok(percent) if OVERHEAD_RANGE.contains(&percent) => Ok(percent),
-        _ => Err("not a share of the program's time; use a whole number from 1 to 100".into()),
-    }
-}
-
-fn parse_buffer(text: &str) -> Result<u32, String> {
-    match text.parse::<u32>() {
-        Ok(entries) if entries.is_power_of_two() && BUFFER_RANGE.contains(&entries) => Ok(entries),
-        _ => Err("use a power of two from 512 to 65536".into()),
     }
 }
 
@@ -315,6 +351,9 @@ mod tests {
             buffer: 65_536,
             max_overhead: 33,
             children: Children::Follow,
+            sharing: Sharing::PRIVATE,
+            ring_size: 65_536,
+            heat_size: None,
             summary: None,
             command: vec!["true".into()],
         };
@@ -379,6 +418,19 @@ mod tests {
     }
 
     #[test]
+    fn a_group_is_given_so_that_it_can_read() {
+        let sharing = |words: &[&str]| {
+            let sharing = run(words).sharing;
+            (sharing.mode, sharing.group)
+        };
+        assert_eq!(sharing(&["ls"]), (0o600, None));
+        assert_eq!(sharing(&["--ring-mode", "0644", "ls"]), (0o644, None));
+        assert_eq!(sharing(&["--ring-group", "root", "ls"]), (0o640, Some(0)));
+        let both = ["--ring-group=4711", "--ring-mode=644", "ls"];
+        assert_eq!(sharing(&both), (0o644, Some(4711)));
+    }
+
+    #[test]
     fn an_interval_of_zero_is_understood_in_every_spelling() {
         for zero in ["0", "0s", "0ms"] {
             assert_eq!(run(&["-i", zero, "ls"]).interval, Duration::ZERO);
@@ -404,6 +456,15 @@ mod tests {
             (&["run", "--buffer", "256", "ls"], "use a power of two"),
             (&["run", "--buffer", "1000", "ls"], "use a power of two"),
             (&["run", "--buffer", "131072", "ls"], "use a power of two"),
+            (&["run", "--ring-mode", "660", "ls"], "use 600"),
+            (
+                &["run", "--ring-mode=600", "--ring-group=0", "ls"],
+                "use 640",
+            ),
+            (&["run", "--ring-group", "no-such", "ls"], "no such group"),
+            (&["run", "--ring-size", "1000", "ls"], "from 1024"),
+            (&["run", "--heat-size", "8", "ls"], "16 to 65536"),
+            (&["ls", "--prune", "--all"], "--help"),
             (&["run", "--unknown", "ls"], "--help"),
             (&["run"], "--help"),
             (&["dump", "abc"], "--help"),

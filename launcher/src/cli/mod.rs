@@ -11,6 +11,7 @@ mod numbers;
 mod summary;
 #[cfg(test)]
 mod testing;
+mod values;
 
 pub(crate) use doctor::DoctorConfig;
 pub(crate) use dump::DumpConfig;
@@ -41,10 +42,33 @@ pub(crate) struct RunConfig {
     pub(crate) max_overhead: u32,
     /// What happens to processes that the command starts.
     pub(crate) children: Children,
+    /// Who may read the segments.
+    pub(crate) sharing: Sharing,
+    /// Records in the ring of a segment, a power of two.
+    pub(crate) ring_size: u32,
+    /// Counter pages of a segment; `None`: as many as there can be, or fewer where memory is limited.
+    pub(crate) heat_size: Option<u32>,
     /// Where a summary goes at exit, if anywhere.
     pub(crate) summary: Option<SummaryTarget>,
     /// The command and its arguments, byte for byte as typed; never empty.
     pub(crate) command: Vec<OsString>,
+}
+
+/// Who may read the segments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sharing {
+    /// Permission bits of their files.
+    pub(crate) mode: u32,
+    /// The group of their files; `None`: as for any new file.
+    pub(crate) group: Option<u32>,
+}
+
+impl Sharing {
+    /// Only who started the command, and root.
+    pub(crate) const PRIVATE: Self = Self {
+        mode: 0o600,
+        group: None,
+    };
 }
 
 /// What happens to processes that the command starts.

@@ -4,12 +4,16 @@
 //! has another id than outside, and so may have other processes at the same time. The `/proc` that was
 //! there at the start tells the outer one, whatever is mounted later.
 
+use std::ffi::CString;
 use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::OnceLock;
 use std::{io, str};
 
+use vmmload_consumer::ProcessId;
+
+use super::descriptors::Parked;
 use super::{descriptors, filesystem};
 
 /// `/proc` as it was when vmmload started.
@@ -50,16 +54,68 @@ pub(crate) fn pid() -> u32 {
 
 /// When this process started, in clock ticks since boot; 0 if that cannot be told.
 pub(crate) fn start() -> u64 {
-    let Some(proc) = descriptor() else {
-        return 0;
+    start_of("self").unwrap_or(0)
+}
+
+/// This process.
+pub(crate) fn own() -> ProcessId {
+    let (pid, start) = (pid(), start());
+    ProcessId { pid, start }
+}
+
+/// The child of the calling thread that goes by `pid` where this process is. Its id is 0 if it cannot be told, its
+/// start is if it is gone.
+pub(crate) fn child(pid: i32) -> ProcessId {
+    let pid = match depth() {
+        0 => pid.unsigned_abs(),
+        depth => outer_pid(pid, depth).unwrap_or(0),
     };
-    let stat = filesystem::open_at(proc, c"self/stat").and_then(io::read_to_string);
-    let start = |stat: String| {
-        let (_, fields) = stat.rsplit_once(") ")?;
-        let start = fields.split_ascii_whitespace().nth(START_FIELD)?;
-        start.parse().ok()
-    };
-    stat.ok().and_then(start).unwrap_or(0)
+    let start = (pid != 0).then(|| start_of(&pid.to_string()));
+    ProcessId {
+        pid,
+        start: start.flatten().unwrap_or(0),
+    }
+}
+
+/// How many namespaces further in this process is; 0 if its ids are the same there.
+fn depth() -> usize {
+    ids("self").map_or(0, |ids| ids.len() - 1)
+}
+
+/// The id there of the calling thread's child that is `pid` here: one of its latest.
+fn outer_pid(pid: i32, depth: usize) -> Option<u32> {
+    const LOOKED_AT: usize = 16;
+    let children = read("thread-self/children")?;
+    let mut latest = children.split_ascii_whitespace().rev().take(LOOKED_AT);
+    let is_it = |child: &&str| ids(child).is_some_and(|ids| ids.get(depth) == Some(&pid));
+    latest.find(is_it)?.parse().ok()
+}
+
+/// The ids of a process in each namespace, from there inwards; never empty.
+fn ids(process: &str) -> Option<Vec<i32>> {
+    let status = read(&format!("{process}/status"))?;
+    let ids = status
+        .lines()
+        .find_map(|line| line.strip_prefix("NSpid:"))?;
+    let ids: Option<Vec<i32>> = ids
+        .split_ascii_whitespace()
+        .map(|id| id.parse().ok())
+        .collect();
+    ids.filter(|ids| !ids.is_empty())
+}
+
+fn start_of(process: &str) -> Option<u64> {
+    let stat = read(&format!("{process}/stat"))?;
+    let (_, fields) = stat.rsplit_once(") ")?;
+    let start = fields.split_ascii_whitespace().nth(START_FIELD)?;
+    start.parse().ok()
+}
+
+/// A file of that `/proc`.
+fn read(name: &str) -> Option<String> {
+    let (proc, name) = (descriptor()?, CString::new(name).ok()?);
+    let file = Parked::open(|| filesystem::open_at(proc, &name)).ok()?;
+    io::read_to_string(file.file()).ok()
 }
 
 #[cfg(test)]

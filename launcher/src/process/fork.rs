@@ -9,7 +9,7 @@ use kvm_ioctls::Kvm;
 use super::handover;
 use super::lifecycle::OWN_FAILURE;
 use super::memory::{Copied, Forked};
-use super::state::{IdleVcpu, Lineage, Process, Role, VcpuStats, World};
+use super::state::{Descent, IdleVcpu, Lineage, Process, Role, VcpuStats, World};
 use super::thread::{Birth, GuestThread};
 use crate::cli::RunConfig;
 use crate::host::descriptors::Parked;
@@ -52,6 +52,7 @@ pub(crate) fn fork(thread: &GuestThread, child: Child) -> io::Result<i32> {
         .fork(|| processes::fork(child.kernel.as_ref()))?
     {
         Forked::Parent(pid) => {
+            process.tracker.child_came(origin::child(pid));
             if let Some((read, write)) = notice {
                 drop(write);
                 processes::wait_for_end(&read);
@@ -137,7 +138,7 @@ fn wrap(
     memory: Copied<'_>,
     kvm: Kvm,
 ) -> Result<(&'static Process, IdleVcpu), RunError> {
-    let config = RunConfig {
+    let mut config = RunConfig {
         // The first process's alone.
         summary: None,
         ..of.config.clone()
@@ -147,10 +148,13 @@ fn wrap(
     let lineage = Lineage {
         kvm,
         command: of.lineage.command.clone(),
-        parent: Some(of.tracker.identity()),
+        descent: Descent {
+            session: Some(of.tracker.session()),
+            parent: Some(of.tracker.identity()),
+        },
         executable: of.lineage.executable.clone(),
     };
-    let tracker = Tracker::create(&config, &lineage.command, lineage.parent, machine)
+    let tracker = Tracker::create_anyhow(&mut config, &lineage.command, lineage.descent, machine)
         .map_err(RunError::Segment)?;
     let stats = Arc::new(VcpuStats::new(config.track));
     tracker.add_vcpu(0, ring, stats.clone());

@@ -6,7 +6,8 @@
 //!
 //! ```text
 //! 8 bytes      MAGIC
-//! 8 each       interval, track, buffer, max-overhead, children, summary, mask,
+//! 8 each       interval, track, buffer, max-overhead, children, ring-mode, ring-group (NONE: any),
+//!              ring-size, heat-size (NONE: not chosen), summary, mask,
 //!              descriptors of launcher, /proc, program and summary (NONE: there is none)
 //! strings      summary's file, execfn, name, path
 //! lists        argv, envp
@@ -15,7 +16,7 @@
 //! numbers      of KVM: how calls arrive (NONE: nothing is known), what an armed store
 //!              and an armed load take (NONE: not watched), how loads are armed
 //! string       what CPUID shows
-//! numbers      of the parent: its id (0: there is none), its start
+//! numbers      of the session's first process, and of the parent: its id (0: there is none), its start
 //! ```
 //!
 //! Numbers are in the processor's order; a string is its length and its bytes, a list its length and its
@@ -31,12 +32,13 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use vmmload_consumer::{ProcessId, Track};
+use vmmload_consumer::Track;
 
 use super::command;
-use super::packing::{NONE, Reader, put_known, put_number, put_seccomp, put_string};
+use super::packing::{NONE, Reader, put_known, put_number, put_process, put_seccomp, put_string};
 use super::seccomp::Setting;
-use crate::cli::{Children, RunConfig, SummaryTarget};
+use super::state::Descent;
+use crate::cli::{Children, RunConfig, Sharing, SummaryTarget};
 use crate::host::descriptors::{self, Parked};
 use crate::host::origin;
 use crate::machine::Known;
@@ -63,8 +65,10 @@ pub(crate) struct Launch {
     pub summary: Option<File>,
     /// What an earlier image has found out about KVM.
     pub known: Option<Known>,
-    /// The wrapped process that forked this one.
-    pub parent: Option<ProcessId>,
+    /// Whom this process descends from.
+    pub descent: Descent,
+    /// Whether it was typed just now: what the user asked for is to be had then, or nothing is started.
+    pub is_typed: bool,
 }
 
 /// Why a program could not be taken over.
@@ -126,8 +130,8 @@ pub(crate) struct Outgoing<'a> {
     pub summary: Option<&'a File>,
     /// What is known about KVM.
     pub known: Option<Known>,
-    /// The wrapped process that forked this one.
-    pub parent: Option<ProcessId>,
+    /// Whom the next image descends from.
+    pub descent: Descent,
 }
 
 /// Writes everything down. Gives the file, and the launcher's argument that names it.
@@ -181,6 +185,10 @@ fn encode(outgoing: &Outgoing) -> Vec<u8> {
         config.buffer.into(),
         config.max_overhead.into(),
         u64::from(config.children == Children::Follow),
+        config.sharing.mode.into(),
+        config.sharing.group.map_or(NONE, u64::from),
+        config.ring_size.into(),
+        config.heat_size.map_or(NONE, u64::from),
         kind,
         outgoing.mask,
         descriptor(launcher()),
@@ -200,11 +208,8 @@ fn encode(outgoing: &Outgoing) -> Vec<u8> {
     }
     put_seccomp(&mut out, outgoing.seccomp);
     put_known(&mut out, outgoing.known.as_ref());
-    put_number(
-        &mut out,
-        outgoing.parent.map_or(0, |parent| parent.pid.into()),
-    );
-    put_number(&mut out, outgoing.parent.map_or(0, |parent| parent.start));
+    put_process(&mut out, outgoing.descent.session);
+    put_process(&mut out, outgoing.descent.parent);
     out
 }
 
@@ -238,6 +243,9 @@ struct Numbers {
     buffer: u32,
     max_overhead: u32,
     children: Children,
+    sharing: Sharing,
+    ring_size: u32,
+    heat_size: Option<u32>,
     summary: u64,
     mask: u64,
     launcher: u64,
@@ -255,7 +263,7 @@ fn decode(bytes: &[u8]) -> Option<Launch> {
     let [argv, envp] = [rest.list()?, rest.list()?];
     let seccomp = rest.seccomp()?;
     let known = rest.known()?;
-    let parent = rest.process()?;
+    let (session, parent) = (rest.process()?, rest.process()?);
     if !rest.0.is_empty() || argv.is_empty() {
         return None;
     }
@@ -271,6 +279,9 @@ fn decode(bytes: &[u8]) -> Option<Launch> {
         buffer: numbers.buffer,
         max_overhead: numbers.max_overhead,
         children: numbers.children,
+        sharing: numbers.sharing,
+        ring_size: numbers.ring_size,
+        heat_size: numbers.heat_size,
         summary: match numbers.summary {
             0 => None,
             1 => Some(SummaryTarget::Stderr),
@@ -292,7 +303,8 @@ fn decode(bytes: &[u8]) -> Option<Launch> {
         seccomp,
         summary: adopted(numbers.summary_file)?.map(File::from),
         known,
-        parent,
+        descent: Descent { session, parent },
+        is_typed: false,
     })
 }
 
@@ -314,6 +326,12 @@ fn decode_numbers(rest: &mut Reader) -> Option<Numbers> {
             0 => Children::Native,
             _ => Children::Follow,
         },
+        sharing: Sharing {
+            mode: rest.number()?.try_into().ok()?,
+            group: optional(rest.number()?)?,
+        },
+        ring_size: rest.number()?.try_into().ok()?,
+        heat_size: optional(rest.number()?)?,
         summary: rest.number()?,
         mask: rest.number()?,
         launcher: rest.number()?,
@@ -321,6 +339,14 @@ fn decode_numbers(rest: &mut Reader) -> Option<Numbers> {
         file: rest.number()?,
         summary_file: rest.number()?,
     })
+}
+
+/// What may not be there; nothing at all for what is no such number.
+fn optional(number: u64) -> Option<Option<u32>> {
+    match number {
+        NONE => Some(None),
+        _ => number.try_into().ok().map(Some),
+    }
 }
 
 /// A descriptor that was kept open, `None` for none; nothing at all if it is not open.
@@ -337,6 +363,7 @@ mod tests {
     use std::sync::Arc;
 
     use kvm_bindings::{CpuId, kvm_cpuid_entry2};
+    use vmmload_consumer::ProcessId;
 
     use super::*;
     use crate::machine::Arming;
@@ -360,8 +387,15 @@ mod tests {
             seccomp: &filtered(),
             summary,
             known: Some(known()),
-            parent: Some(ProcessId { pid: 7, start: 8 }),
+            descent: descent(),
         })
+    }
+
+    fn descent() -> Descent {
+        Descent {
+            session: Some(ProcessId { pid: 5, start: 6 }),
+            parent: Some(ProcessId { pid: 7, start: 8 }),
+        }
     }
 
     fn known() -> Known {
@@ -404,6 +438,12 @@ mod tests {
             buffer: 2048,
             max_overhead: 7,
             children: Children::Native,
+            sharing: Sharing {
+                mode: 0o640,
+                group: Some(4711),
+            },
+            ring_size: 1024,
+            heat_size: Some(16),
             summary: Some(SummaryTarget::File("/tmp/s".into())),
             command: vec!["./x".into()],
         }
@@ -421,7 +461,8 @@ mod tests {
         assert_eq!(launch.mask, 1 << 63);
         assert_eq!(launch.seccomp, filtered());
         assert_eq!(launch.known, Some(known()));
-        assert_eq!(launch.parent, Some(ProcessId { pid: 7, start: 8 }));
+        assert_eq!(launch.descent, descent());
+        assert!(!launch.is_typed);
         assert!(launch.summary.is_none());
     }
 

@@ -49,6 +49,11 @@ pub(super) fn put_seccomp(out: &mut Vec<u8>, setting: &Setting) {
     }
 }
 
+pub(super) fn put_process(out: &mut Vec<u8>, process: Option<ProcessId>) {
+    put_number(out, process.map_or(0, |process| process.pid.into()));
+    put_number(out, process.map_or(0, |process| process.start));
+}
+
 pub(super) fn put_number(out: &mut Vec<u8>, number: u64) {
     out.extend(number.to_ne_bytes());
 }

@@ -120,10 +120,19 @@ pub(crate) struct Lineage {
     pub kvm: Kvm,
     /// The command line, NUL-separated, as the segment shows it.
     pub command: Vec<u8>,
-    /// The wrapped process that forked it.
-    pub parent: Option<ProcessId>,
+    /// Whom it descends from.
+    pub descent: Descent,
     /// Path of the program that runs.
     pub executable: CString,
+}
+
+/// Whom a process descends from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Descent {
+    /// The first process of the `vmmload run` that it belongs to; `None`: itself.
+    pub session: Option<ProcessId>,
+    /// The wrapped process that forked it.
+    pub parent: Option<ProcessId>,
 }
 
 /// What a process is to the VM that it runs in.
@@ -274,12 +283,14 @@ impl Deref for Process {
 }
 
 impl Process {
-    /// The wrapped parent of the program that it executes next.
-    pub(crate) fn parent_of_next(&self) -> Option<ProcessId> {
-        match self.role {
+    /// Of the program that it executes next.
+    pub(crate) fn descent_of_next(&self) -> Descent {
+        let parent = match self.role {
             Role::Sharer => Some(self.tracker.identity()),
-            Role::First | Role::Child => self.lineage.parent,
-        }
+            Role::First | Role::Child => self.lineage.descent.parent,
+        };
+        let session = Some(self.tracker.session());
+        Descent { session, parent }
     }
 
     /// Whether the programs that it executes run wrapped, as far as that is the user's choice.

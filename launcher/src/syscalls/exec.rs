@@ -291,7 +291,7 @@ fn hand_over(
         seccomp: thread.seccomp.setting(),
         summary: process.summary.as_ref(),
         known: process.machine.known(),
-        parent: process.parent_of_next(),
+        descent: process.descent_of_next(),
     };
     let executable = handover::launcher().ok_or(libc::ENOENT)?;
     let (packed, argument) =
@@ -333,7 +333,12 @@ impl Launcher {
 
 /// Replaces this image by a new launcher with the program in it.
 fn execute_launcher(thread: &GuestThread, launcher: &Launcher) -> ! {
-    lifecycle::end_image(thread.process, End::Replaced);
+    let process = thread.process;
+    if process.role == Role::Sharer {
+        // From here on it has a segment of its own, which its parent's readers are to find.
+        process.tracker.child_came(origin::own());
+    }
+    lifecycle::end_image(process, End::Replaced);
     let failed = launcher.call(0);
     lifecycle::not_replaced(failed.err().unwrap_or(0))
 }

@@ -5,7 +5,9 @@
 
 use std::ops::Range;
 
-use vmmload_consumer::{Epoch, HeatIndex, Kind, MappingEntry, Method, SegmentWriter, Sighting};
+use vmmload_consumer::{
+    Child, Epoch, HeatIndex, Kind, MappingEntry, Method, SegmentWriter, Sighting,
+};
 
 use super::back_off::Streaks;
 use super::census::{Census, untouched};
@@ -94,6 +96,11 @@ impl Book {
             tally: Tally::default(),
             counted: Vec::new(),
         }
+    }
+
+    /// Notes that the process has forked another one.
+    pub(super) fn child(&mut self, child: Child) {
+        self.writer.child(child);
     }
 
     /// Begins the next epoch.

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 
-use vmmload_consumer::{Counter, End, Kind, SegmentWriter};
+use vmmload_consumer::{Child, Counter, End, Kind, SegmentWriter};
 
 use super::back_off::BackOff;
 use super::book::{Book, Ended};
@@ -66,6 +66,11 @@ impl Harvest {
     /// Includes a vCPU that has not run yet.
     pub(super) fn add(&mut self, log: VcpuLog) {
         self.logs.push(log);
+    }
+
+    /// See [`super::harvester::Tracker::child_came`].
+    pub(super) fn child(&mut self, child: Child) {
+        self.book.child(child);
     }
 
     /// Empties the ring of vCPU `id`, on its own thread.

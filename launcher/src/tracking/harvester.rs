@@ -5,14 +5,14 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use vmmload_consumer::{
-    Consumer, CreateError, End, ProcessId, SegmentConfig, SegmentWriter, Track,
+    Child, Consumer, CreateError, End, ProcessId, SegmentConfig, SegmentWriter, Track, monotonic_ns,
 };
 
 use super::census::Row;
 use super::harvest::Harvest;
 use super::ticks::Ticks;
 use super::vcpu_log::VcpuLog;
-use crate::cli::RunConfig;
+use crate::cli::{RunConfig, Sharing, with_causes};
 use crate::host::clock::Notice;
 use crate::host::{descriptors, messages, origin, signals as host, threads};
 use crate::kvm::dirty_ring::DirtyRing;
@@ -20,12 +20,13 @@ use crate::machine::{Machine, Tracking};
 use crate::process::mappings::Mappings;
 use crate::process::overdue::Overdue;
 use crate::process::stack;
-use crate::process::state::{Process, VcpuStats};
+use crate::process::state::{Descent, Process, VcpuStats};
 
 /// The data path of one process. Whoever holds its lock is the ring's one writer: the harvester each
 /// epoch, a vCPU's thread when its ring is full, the last thread at the end.
 pub(crate) struct Tracker {
     identity: ProcessId,
+    session: ProcessId,
     /// Whether anything is watched.
     watches: bool,
     /// Locked after the table of mappings, where both are.
@@ -37,42 +38,119 @@ pub(crate) struct Tracker {
 /// Counter pages where address space is limited: 16 MiB, for 8 GiB of written memory.
 const SMALL_HEAT_PAGES: u32 = 4096;
 
+/// Sizes of what is written for nobody.
+const UNREAD_RECORDS: u32 = 1024;
+const UNREAD_HEAT_PAGES: u32 = 64;
+
+/// What the segment of this process is to hold.
+fn segment(config: &RunConfig, command: &[u8], descent: Descent) -> SegmentConfig {
+    let mut segment = SegmentConfig::new(origin::pid());
+    segment.start = Some(origin::start());
+    segment.parent = descent.parent;
+    segment.session = descent.session;
+    segment.interval_ns = u64::try_from(config.interval.as_nanos()).unwrap_or(u64::MAX);
+    segment.track = config.track;
+    segment.max_overhead = config.max_overhead;
+    segment.buffer = Tracking::of(config).ring_entries;
+    segment.command = command.to_vec();
+    segment.directory = descriptors::segments();
+    (segment.mode, segment.group) = (config.sharing.mode, config.sharing.group);
+    segment.ring_records = config.ring_size;
+    // Where memory is limited, the tables of counters, and of who owns them, must not take it all.
+    let limits = [libc::RLIMIT_AS, libc::RLIMIT_DATA];
+    if limits.iter().any(|&limit| stack::rlimit(limit) != u64::MAX) {
+        segment.heat_pages = SMALL_HEAT_PAGES;
+    }
+    segment.heat_pages = config.heat_size.unwrap_or(segment.heat_pages);
+    segment
+}
+
 impl Tracker {
-    /// A tracker with a new segment for this process, which shows `command` (NUL-separated) and `parent`,
-    /// the wrapped process that forked it, for the KVM of `machine`.
+    /// A tracker with a new segment for this process, which shows `command` (NUL-separated) and whom it descends
+    /// from, for the KVM of `machine`.
     ///
     /// # Errors
     /// See [`CreateError`].
     pub(crate) fn create(
         config: &RunConfig,
         command: &[u8],
-        parent: Option<ProcessId>,
+        descent: Descent,
         machine: &Machine,
     ) -> Result<Self, CreateError> {
-        let (pid, start) = (origin::pid(), origin::start());
-        let identity = ProcessId { pid, start };
-        let mut segment = SegmentConfig::new(pid);
-        segment.start = Some(start);
-        segment.parent = parent;
-        segment.interval_ns = u64::try_from(config.interval.as_nanos()).unwrap_or(u64::MAX);
-        segment.track = config.track;
-        segment.max_overhead = config.max_overhead;
-        segment.buffer = Tracking::of(config).ring_entries;
-        segment.command = command.to_vec();
-        segment.directory = descriptors::segments();
-        // Where memory is limited, the tables of counters, and of who owns them, must not take it all.
-        let limits = [libc::RLIMIT_AS, libc::RLIMIT_DATA];
-        if limits.iter().any(|&limit| stack::rlimit(limit) != u64::MAX) {
-            segment.heat_pages = SMALL_HEAT_PAGES;
+        let segment = segment(config, command, descent);
+        Ok(Self::of(
+            &segment,
+            SegmentWriter::create(&segment)?,
+            machine,
+            config,
+        ))
+    }
+
+    /// As [`Tracker::create`], for a process that goes on what comes: it was started by a program that has rights
+    /// and limits of its own by now. Says what it has to go without, and has it known to its children.
+    ///
+    /// # Errors
+    /// See [`CreateError`].
+    pub(crate) fn create_anyhow(
+        config: &mut RunConfig,
+        command: &[u8],
+        descent: Descent,
+        machine: &Machine,
+    ) -> Result<Self, CreateError> {
+        let pid = origin::pid();
+        let mut created = Self::create(config, command, descent, machine);
+        if let Err(error @ CreateError::Share { .. }) = &created {
+            let cause = with_causes(error);
+            messages::say(&format!(
+                "the segment of process {pid} can be read by its own user only: {cause}"
+            ));
+            config.sharing = Sharing::PRIVATE;
+            created = Self::create(config, command, descent, machine);
         }
-        let heat_pages = segment.heat_pages;
-        let writer = SegmentWriter::create(&segment)?;
-        Ok(Self {
+        let Err(error) = &created else {
+            return created;
+        };
+        let cause = with_causes(error);
+        messages::say(&format!("process {pid} runs without a segment: {cause}"));
+        let mut segment = SegmentConfig {
+            unread: true,
+            ..segment(config, command, descent)
+        };
+        (segment.ring_records, segment.heat_pages) = (UNREAD_RECORDS, UNREAD_HEAT_PAGES);
+        Ok(Self::of(
+            &segment,
+            SegmentWriter::create(&segment)?,
+            machine,
+            config,
+        ))
+    }
+
+    fn of(
+        segment: &SegmentConfig,
+        writer: SegmentWriter,
+        machine: &Machine,
+        config: &RunConfig,
+    ) -> Self {
+        let (pid, start) = (segment.pid, segment.start.unwrap_or(0));
+        let identity = ProcessId { pid, start };
+        Self {
             identity,
+            session: segment.session.unwrap_or(identity),
             watches: config.track != Track::None,
-            harvest: Mutex::new(Harvest::new(writer, heat_pages, machine, config)),
+            harvest: Mutex::new(Harvest::new(writer, segment.heat_pages, machine, config)),
             stop: Notice::default(),
-        })
+        }
+    }
+
+    /// Tells the readers that this process has a wrapped child.
+    pub(crate) fn child_came(&self, process: ProcessId) {
+        let time_ns = monotonic_ns();
+        self.lock().child(Child { process, time_ns });
+    }
+
+    /// The first process of its `vmmload run`.
+    pub(crate) fn session(&self) -> ProcessId {
+        self.session
     }
 
     /// The process whose segment this is.
