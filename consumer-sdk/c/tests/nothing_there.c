@@ -20,6 +20,7 @@ static void call_with_null_for_objects(void)
     vmmload_change change;
     vmmload_process process;
     vmmload_written written;
+    vmmload_leave_sigbus_alone(); /* After this nothing of this program is the library's to change. */
     uint64_t lost = 7, page;
     int detail = 7;
 
