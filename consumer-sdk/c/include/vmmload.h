@@ -248,7 +248,8 @@ typedef struct vmmload_epoch {
     uint64_t cost_ns;
     /// Its number. Gaps are epochs that were overwritten before they were read, or that found no memory.
     uint32_t number;
-    /// Intervals that it lasted: more than one where tracking would have cost too much.
+    /// Intervals that it lasted: more than one where tracking would have cost too much, and 0 where the end of the
+    /// process cut it short.
     uint32_t ticks;
     /// Pages with a write event in it.
     uint32_t written;
