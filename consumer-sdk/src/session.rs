@@ -45,6 +45,8 @@ pub struct Session {
     announced: HashSet<ProcessId>,
     /// Members of whom no parent has told yet.
     came: HashSet<ProcessId>,
+    /// Members that execute another program, whose segment has not come yet.
+    between: HashSet<ProcessId>,
     missed: u64,
     /// When the directory had last changed at the last look.
     looked: Option<SystemTime>,
@@ -82,6 +84,7 @@ impl Session {
             known: HashSet::new(),
             announced: HashSet::new(),
             came: HashSet::new(),
+            between: HashSet::new(),
             missed: 0,
             looked: None,
         };
@@ -102,6 +105,9 @@ impl Session {
         // Looked at first: who forks and ends at once has told of its children by then.
         self.note_ends(&mut changes);
         self.attach_new(&mut changes);
+        for member in self.members.iter().filter(|member| !member.went) {
+            self.between.remove(&member.consumer.id());
+        }
         self.note_children();
         changes
     }
@@ -125,7 +131,7 @@ impl Session {
     }
 
     /// Sleeps until one of the processes has something to read, a process came or went, or `timeout` is over.
-    /// [`Woken::Over`] when no process is left and everything was read.
+    /// [`Woken::Over`] when no process is left, none is about to come, and everything was read.
     pub fn wait(&mut self, timeout: Option<Duration>) -> Woken {
         let end = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         loop {
@@ -157,7 +163,9 @@ impl Session {
                 _ => {}
             }
         }
-        (!running).then_some(Woken::Over)
+        let is_coming = |process: &ProcessId| sys::is_alive(process.pid, process.start);
+        let mut coming = self.between.iter().chain(&self.announced);
+        (!running && !coming.any(is_coming)).then_some(Woken::Over)
     }
 
     fn note_ends(&mut self, changes: &mut Vec<Change>) {
@@ -165,6 +173,9 @@ impl Session {
             let status = member.consumer.status();
             if status != Status::Running {
                 member.went = true;
+                if status == Status::Ended(End::Replaced) {
+                    self.between.insert(member.consumer.id());
+                }
                 changes.push(Change::Went(member.consumer.id(), status));
             }
         }

@@ -56,6 +56,9 @@ typedef struct vmmload_consumer vmmload_consumer;
 /// The process changed its mappings too often to be copied: try again.
 #define VMMLOAD_E_BUSY 12
 
+/// This process has as many segments attached as one can.
+#define VMMLOAD_E_TOO_MANY 13
+
 /// This user may not open the segment: only the one who started the process, and root, may read it.
 #define VMMLOAD_E_DENIED 13
 
@@ -248,7 +251,8 @@ typedef struct vmmload_epoch {
     uint64_t cost_ns;
     /// Its number. Gaps are epochs that were overwritten before they were read, or that found no memory.
     uint32_t number;
-    /// Intervals that it lasted: more than one where tracking would have cost too much.
+    /// Intervals that it lasted: more than one where tracking would have cost too much, and 0 where the end of the
+    /// process cut it short.
     uint32_t ticks;
     /// Pages with a write event in it.
     uint32_t written;
@@ -575,7 +579,8 @@ size_t vmmload_heat_read(const vmmload_consumer *consumer, struct vmmload_heat *
 /// Shows the heat table as it lies in the shared memory, in *out. With NULL for consumer it shows an empty one.
 ///
 /// The pointers are valid until vmmload_detach. They stay the same, but regions come: call again to see those, too.
-/// Should somebody cut the segment's file, which vmmload never does, reading here is a SIGBUS.
+/// Should somebody cut the segment's file short, which vmmload never does, there are zeroes (see
+/// vmmload_leave_sigbus_alone).
 ///
 /// Threads: several at once, with functions that take a const consumer.
 void vmmload_heat_words(const vmmload_consumer *consumer, struct vmmload_heat_view *out);
@@ -655,6 +660,16 @@ void vmmload_mappings_free(struct vmmload_mappings *mappings);
 ///
 /// Threads: any.
 size_t vmmload_list(uint32_t *pids, size_t capacity);
+
+/// Makes the library leave the signals of this program as they are; call it before anything is attached.
+///
+/// Otherwise the first attach installs a handler for SIGBUS, once: should somebody cut a segment's file short while it is
+/// read, the reader finds zeroes, and vmmload_status is VMMLOAD_TRUNCATED. Without it, that ends the program. What does
+/// not happen in a segment is passed on to the handler that was there before. A handler that is installed later takes the
+/// place of this one, and has to call it for what is none of its own. No thread that reads may block SIGBUS.
+///
+/// Threads: any.
+void vmmload_leave_sigbus_alone(void);
 
 /// Opens the session that a process belongs to, with all its processes that are there now, into *out; NULL where that
 /// fails. Give it back with vmmload_session_close.

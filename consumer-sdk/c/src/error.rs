@@ -40,8 +40,7 @@ pub const VMMLOAD_E_DENIED: c_int = 13;
 const TEXT_BYTES: usize = 1024;
 
 thread_local! {
-    /// No allocation and no destructor: the text stays where it is until the thread is gone, and a program
-    /// may unload the library.
+    /// No allocation and no destructor: the text stays where it is until the thread is gone.
     static TEXT: Cell<[u8; TEXT_BYTES]> = const { Cell::new([0; TEXT_BYTES]) };
 }
 

@@ -58,7 +58,8 @@ pub extern "C" fn vmmload_heat_read(
 /// Shows the heat table as it lies in the shared memory, in *out. With NULL for consumer it shows an empty one.
 ///
 /// The pointers are valid until vmmload_detach. They stay the same, but regions come: call again to see those, too.
-/// Should somebody cut the segment's file, which vmmload never does, reading here is a SIGBUS.
+/// Should somebody cut the segment's file short, which vmmload never does, there are zeroes (see
+/// vmmload_leave_sigbus_alone).
 ///
 /// Threads: several at once, with functions that take a const consumer.
 #[unsafe(no_mangle)]

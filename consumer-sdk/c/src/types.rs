@@ -141,7 +141,8 @@ pub struct Epoch {
     pub cost_ns: u64,
     /// Its number. Gaps are epochs that were overwritten before they were read, or that found no memory.
     pub number: u32,
-    /// Intervals that it lasted: more than one where tracking would have cost too much.
+    /// Intervals that it lasted: more than one where tracking would have cost too much, and 0 where the end of the
+    /// process cut it short.
     pub ticks: u32,
     /// Pages with a write event in it.
     pub written: u32,

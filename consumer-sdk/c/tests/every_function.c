@@ -1,7 +1,7 @@
 /* Calls every function of the library for a wrapped process, and checks that what they say agrees.
  *
- * Arguments: the pid. Prints "attached" and follows; then the process is expected to be ended by whoever started
- * it, with status 0. Prints the events and losses that it has read, and how many regions it saw. */
+ * Arguments: the pid, and a word if SIGBUS is to be left alone. Prints "attached" and follows; then the process is expected to be ended by whoever started
+ * it, with status 0. Prints the events and losses that it has read, and how many totals there are. */
 #include "check.h"
 
 static vmmload_event *events;
@@ -171,8 +171,9 @@ static void check_rewinding(vmmload_consumer *consumer)
     vmmload_epoch epoch, last;
     memset(&last, 0, sizeof last);
     while (vmmload_next_epoch(consumer, &epoch) == 1) {
-        CHECK(epoch.number > last.number && epoch.start_ns <= epoch.end_ns && epoch.ticks > 0);
+        CHECK(epoch.number > last.number && epoch.start_ns <= epoch.end_ns);
         CHECK(epoch.start_ns >= last.end_ns && epoch.reserved == 0);
+        CHECK(last.number == 0 || last.ticks > 0); /* Only the last one may have been cut short. */
         last = epoch;
     }
     CHECK(last.number > 0);
@@ -223,6 +224,8 @@ static void follow_session(vmmload_session *session, uint32_t pid)
     vmmload_consumer *member = vmmload_session_member(session, 0);
     CHECK(vmmload_pid(member) == pid && vmmload_session_member(session, 1) == NULL);
     do {
+        /* It is let go of by the refresh behind the one that tells of its end. Until then it stays where it is. */
+        vmmload_consumer *expected = went ? NULL : member;
         size_t changes = vmmload_session_refresh(session);
         for (size_t i = 0; i < changes; i++, went++) {
             CHECK(vmmload_session_change(session, i, &change) == 1);
@@ -230,8 +233,9 @@ static void follow_session(vmmload_session *session, uint32_t pid)
             CHECK(change.status == VMMLOAD_EXITED && change.detail == 0);
         }
         CHECK(vmmload_session_change(session, changes, &change) == 0);
-        CHECK(vmmload_session_member(session, 0) == member); /* It stays where it is. */
-        read_on(member);
+        CHECK(vmmload_session_member(session, 0) == expected);
+        if (expected)
+            read_on(expected);
         woken = vmmload_session_wait(session, -1);
         CHECK(woken == VMMLOAD_NEWS || woken == VMMLOAD_OVER);
     } while (woken == VMMLOAD_NEWS);
@@ -247,7 +251,9 @@ int main(int argc, char **argv)
     char path[64];
     int status, detail = 99;
 
-    CHECK(argc == 2);
+    CHECK(argc >= 2);
+    if (argc > 2)
+        vmmload_leave_sigbus_alone();
     uint32_t pid = (uint32_t)strtoul(argv[1], NULL, 10);
     CHECK(vmmload_abi_major() == VMMLOAD_ABI_MAJOR && strchr(vmmload_version(), '.'));
     CHECK(vmmload_attach(pid, &consumer) == 0);

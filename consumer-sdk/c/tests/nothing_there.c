@@ -147,6 +147,7 @@ int main(int argc, char **argv)
 {
     int used = 0;
     CHECK(strcmp(vmmload_last_error(), "") == 0);
+    vmmload_leave_sigbus_alone();
     call_with_null_for_objects();
     open_what_is_not_there();
     for (int i = 1; i + 1 < argc; i += 2) {

@@ -8,6 +8,7 @@ mod reclaiming;
 mod regions;
 mod ring;
 mod segment;
+mod sessions;
 mod sigbus;
 mod starved;
 mod truncated;
