@@ -17,6 +17,7 @@ use crate::words::{End, ProcessId, Track};
 use crate::writer::{epoch_memory, heat_memory, link_memory, map_memory, ring_memory};
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// What [`Consumer::next`] found.
@@ -48,7 +49,7 @@ pub enum Status {
 /// ended and the segment's name is gone.
 #[derive(Debug)]
 pub struct Consumer {
-    memory: ReaderMemory,
+    memory: Arc<ReaderMemory>,
     layout: Layout,
     /// As it was at attach; only the part that never changes is used.
     header: Header,
@@ -59,6 +60,24 @@ pub struct Consumer {
     /// What the word `news` was when [`Consumer::wait`] last returned.
     told: AtomicU64,
     path: PathBuf,
+}
+
+/// Another reader of the same segment, which shares its memory and goes on from the same place.
+impl Clone for Consumer {
+    fn clone(&self) -> Self {
+        Self {
+            memory: Arc::clone(&self.memory),
+            layout: self.layout,
+            header: self.header.clone(),
+            ring: self.ring.clone(),
+            epochs: self.epochs.clone(),
+            links: self.links.clone(),
+            // Like one that was just attached.
+            reads: Reads::default(),
+            told: AtomicU64::new(0),
+            path: self.path.clone(),
+        }
+    }
 }
 
 /// What a consumer has ever been read from: the rest may fill up unread, and is nothing to wake up for again and again.
@@ -136,7 +155,7 @@ impl Consumer {
                 value,
             }
         })?;
-        let memory = map(layout.len)?;
+        let memory = Arc::new(map(layout.len)?);
         let ring = RingReader::oldest(ring_memory(memory.words(), &layout));
         let epochs = RingReader::oldest(epoch_memory(memory.words(), &layout));
         let links = RingReader::oldest(link_memory(memory.words(), &layout));

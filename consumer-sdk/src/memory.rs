@@ -14,6 +14,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::FromRawFd;
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The writer's mapping of a segment that it created. No descriptor stays open behind it.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub(crate) struct WriterMemory {
     identity: Option<Identity>,
     /// A forked child inherits the mapping but not the segment.
     creator: u32,
+    /// Some of its memory was refused.
+    is_starved: AtomicBool,
 }
 
 // SAFETY: the mapping belongs to the process, not to a thread, stays until drop, and is only reached
@@ -91,6 +94,7 @@ impl WriterMemory {
             identity: place.as_ref().and_then(Place::identity),
             place,
             creator: std::process::id(),
+            is_starved: AtomicBool::new(false),
         };
         memory.advise();
         memory
@@ -159,8 +163,17 @@ impl WriterMemory {
         // pages in as a store would, without changing them, and returns an error instead of a signal.
         match unsafe { libc::madvise(address.cast(), end - first, libc::MADV_POPULATE_WRITE) } {
             0 => Ok(()),
-            _ => Err(explain_populate(io::Error::last_os_error())),
+            _ => {
+                let error = io::Error::last_os_error();
+                self.is_starved.store(true, Ordering::Relaxed);
+                Err(explain_populate(error))
+            }
         }
+    }
+
+    /// Whether some of its memory was ever refused.
+    pub(crate) fn is_starved(&self) -> bool {
+        self.is_starved.load(Ordering::Relaxed)
     }
 
     /// Removes the segment's name. Whoever has it mapped keeps it. Does nothing in a forked child, or

@@ -170,15 +170,22 @@ fn make_way(place: &Place, config: &SegmentConfig) -> Result<(), CreateError> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             // A link, or nothing that this user may read.
             Err(_) => place.remove().map(|()| Outcome::Removed),
-            // Of the process that the new one is for, whose lock or whose life keeps others from it.
-            Ok(file) if Writer::of(&file).is_of(config) => {
-                place.remove().map(|()| Outcome::Removed)
+            Ok(file) => {
+                // Of the process that the new one is for: its earlier image has ended, and with it the lock.
+                let is_own = Writer::of(&file).is_of(config);
+                let removed = remove_if(place, &file, |writer, age| match writer {
+                    _ if is_own => true,
+                    Writer::Process(pid, start) => !sys::is_alive(pid, start),
+                    Writer::Unknown => is_late || age > UNFINISHED,
+                    Writer::None => true,
+                });
+                match removed {
+                    Ok(Outcome::Kept) if is_own && is_late => {
+                        place.remove().map(|()| Outcome::Removed)
+                    }
+                    removed => removed,
+                }
             }
-            Ok(file) => remove_if(place, &file, |writer, age| match writer {
-                Writer::Process(pid, start) => !sys::is_alive(pid, start),
-                Writer::Unknown => is_late || age > UNFINISHED,
-                Writer::None => true,
-            }),
         };
         match removed {
             Ok(Outcome::Removed) => return Ok(()),

@@ -310,6 +310,11 @@ impl SegmentWriter {
         self.counts.pages
     }
 
+    /// Whether there was no memory for something that should have been published: /dev/shm is full.
+    pub fn is_starved(&self) -> bool {
+        self.memory.is_starved()
+    }
+
     /// Sets one of the launcher's own counters.
     pub fn set_counter(&self, counter: Counter, value: u64) {
         self.set(field!(counters) + counter as usize, value);

@@ -10,6 +10,7 @@ const LONGEST: usize = 500;
 const UNSAFE: &[&str] = &[
     "consumer-sdk/examples/incremental.rs",
     "consumer-sdk/c/src/consumer.rs",
+    "consumer-sdk/c/src/copies.rs",
     "consumer-sdk/c/src/error.rs",
     "consumer-sdk/c/src/heat.rs",
     "consumer-sdk/c/src/mappings.rs",

@@ -26,7 +26,7 @@ typedef struct vmmload_consumer vmmload_consumer;
 /// There is no such process in vmmload, or no such file.
 #define VMMLOAD_E_NOT_FOUND 2
 
-/// The segment cannot be opened or mapped: only the user who started the process, and root, may read it.
+/// The segment cannot be opened or mapped, for a reason that the text has.
 #define VMMLOAD_E_OPEN 3
 
 /// The file is not one that only the user in question can have written, so it is not trusted.
@@ -58,6 +58,9 @@ typedef struct vmmload_consumer vmmload_consumer;
 
 /// This process has as many segments attached as one can.
 #define VMMLOAD_E_TOO_MANY 13
+
+/// This user may not open the segment: only the one who started the process, and root, may read it.
+#define VMMLOAD_E_DENIED 13
 
 /// In the rights of a mapping: it may be read.
 #define VMMLOAD_PROT_READ 1
@@ -428,8 +431,8 @@ extern "C" {
 /// The consumer never slows, blocks or disturbs the process. It stays good after the process has ended. Give it back
 /// with vmmload_detach.
 ///
-/// Returns 0, -VMMLOAD_E_ARGUMENT, -VMMLOAD_E_NOT_FOUND, -VMMLOAD_E_OPEN, -VMMLOAD_E_FOREIGN, -VMMLOAD_E_NOT_READY,
-/// -VMMLOAD_E_MAGIC, -VMMLOAD_E_VERSION or -VMMLOAD_E_LAYOUT.
+/// Returns 0, -VMMLOAD_E_ARGUMENT, -VMMLOAD_E_NOT_FOUND, -VMMLOAD_E_DENIED, -VMMLOAD_E_OPEN, -VMMLOAD_E_FOREIGN,
+/// -VMMLOAD_E_NOT_READY, -VMMLOAD_E_MAGIC, -VMMLOAD_E_VERSION or -VMMLOAD_E_LAYOUT.
 ///
 /// Threads: any.
 int vmmload_attach(uint32_t pid, vmmload_consumer **out);
@@ -526,6 +529,23 @@ uint32_t vmmload_pid(const vmmload_consumer *consumer);
 ///
 /// Threads: several at once, with functions that take a const consumer.
 int vmmload_get_info(const vmmload_consumer *consumer, struct vmmload_info *out, size_t size);
+
+/// Another consumer of the same segment, which goes on from the same place with a cursor of its own: for another
+/// thread, for example one that waits. It shares the first one's memory, needs no file to be there, and outlives it: also
+/// a member of a session. Give it back with vmmload_detach.
+///
+/// Returns NULL for NULL.
+///
+/// Threads: several at once, with functions that take a const consumer.
+vmmload_consumer *vmmload_clone(const vmmload_consumer *consumer);
+
+/// Copies the finished epochs that are still in their ring, oldest first, into the array out of so many elements, whatever
+/// was read: vmmload_next_epoch goes on where it was.
+///
+/// Returns how many there are, which may be more than capacity: then the first ones are copied. 0 for NULL.
+///
+/// Threads: several at once, with functions that take a const consumer.
+size_t vmmload_epochs(const vmmload_consumer *consumer, struct vmmload_epoch *out, size_t capacity);
 
 /// What went wrong in the last function of this library that failed in the calling thread, in English, with
 /// what to do about it. UTF-8, ended by a NUL, at most 1,023 bytes; empty where nothing has failed yet. A

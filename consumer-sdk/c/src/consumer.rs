@@ -13,8 +13,8 @@ use sdk::{Batch, Consumer};
 /// The consumer never slows, blocks or disturbs the process. It stays good after the process has ended. Give it back
 /// with vmmload_detach.
 ///
-/// Returns 0, -VMMLOAD_E_ARGUMENT, -VMMLOAD_E_NOT_FOUND, -VMMLOAD_E_OPEN, -VMMLOAD_E_FOREIGN, -VMMLOAD_E_NOT_READY,
-/// -VMMLOAD_E_MAGIC, -VMMLOAD_E_VERSION or -VMMLOAD_E_LAYOUT.
+/// Returns 0, -VMMLOAD_E_ARGUMENT, -VMMLOAD_E_NOT_FOUND, -VMMLOAD_E_DENIED, -VMMLOAD_E_OPEN, -VMMLOAD_E_FOREIGN,
+/// -VMMLOAD_E_NOT_READY, -VMMLOAD_E_MAGIC, -VMMLOAD_E_VERSION or -VMMLOAD_E_LAYOUT.
 ///
 /// Threads: any.
 #[unsafe(no_mangle)]

@@ -4,12 +4,13 @@ use core::cell::Cell;
 use core::ffi::{c_char, c_int};
 use sdk::{AttachError, WrittenError};
 use std::error::Error;
+use std::io::ErrorKind::PermissionDenied;
 
 /// An argument is NULL that must not be, or makes no sense.
 pub const VMMLOAD_E_ARGUMENT: c_int = 1;
 /// There is no such process in vmmload, or no such file.
 pub const VMMLOAD_E_NOT_FOUND: c_int = 2;
-/// The segment cannot be opened or mapped: only the user who started the process, and root, may read it.
+/// The segment cannot be opened or mapped, for a reason that the text has.
 pub const VMMLOAD_E_OPEN: c_int = 3;
 /// The file is not one that only the user in question can have written, so it is not trusted.
 pub const VMMLOAD_E_FOREIGN: c_int = 4;
@@ -31,6 +32,9 @@ pub const VMMLOAD_E_FUTURE: c_int = 11;
 pub const VMMLOAD_E_BUSY: c_int = 12;
 /// This process has as many segments attached as one can.
 pub const VMMLOAD_E_TOO_MANY: c_int = 13;
+
+/// This user may not open the segment: only the one who started the process, and root, may read it.
+pub const VMMLOAD_E_DENIED: c_int = 13;
 
 /// Bytes of the text of an error, with its NUL.
 const TEXT_BYTES: usize = 1024;
@@ -84,6 +88,9 @@ impl From<AttachError> for Failure {
     fn from(error: AttachError) -> Self {
         let code = match &error {
             AttachError::NotFound { .. } => VMMLOAD_E_NOT_FOUND,
+            AttachError::Open { source, .. } if source.kind() == PermissionDenied => {
+                VMMLOAD_E_DENIED
+            }
             AttachError::Open { .. } => VMMLOAD_E_OPEN,
             AttachError::Foreign { .. } => VMMLOAD_E_FOREIGN,
             AttachError::NotReady { .. } => VMMLOAD_E_NOT_READY,

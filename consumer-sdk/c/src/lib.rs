@@ -14,6 +14,7 @@
 )]
 
 pub mod consumer;
+pub mod copies;
 pub mod error;
 pub mod heat;
 pub mod mappings;

@@ -199,6 +199,26 @@ fn what_is_never_read_wakes_nobody_twice() {
 }
 
 #[test]
+fn a_clone_reads_on_from_the_same_place_and_waits_on_its_own() {
+    let at_once = Some(Duration::ZERO);
+    let (mut writer, mut consumer) = pair(&small(1024));
+    for page in 1..=3 {
+        write(&mut writer, page << 12, Kind::Write, 1);
+    }
+    assert!(consumer.next().is_some());
+    let (mut reader, waiter) = (consumer.clone(), consumer.clone());
+    let rest: Vec<_> = consumer.drain().collect();
+    drop(consumer);
+    assert_eq!(rest.len(), 2);
+    assert_eq!(reader.drain().collect::<Vec<_>>(), rest);
+    for number in 1..=2 {
+        end_epoch(&mut writer, number);
+        assert_eq!(waiter.wait(at_once), Woken::News);
+        assert_eq!(waiter.wait(at_once), Woken::TimedOut);
+    }
+}
+
+#[test]
 fn children_are_told_to_readers_early_and_late() {
     let (mut writer, mut consumer) = pair(&small(1024));
     let child = |pid| Child {

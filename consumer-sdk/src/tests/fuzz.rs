@@ -7,6 +7,7 @@
 use super::hostile::{Fake, exercise, valid};
 use super::{path_of, small, unique_name};
 use crate::memory::WriterMemory;
+use crate::place::Place;
 use crate::sync::Ordering;
 use crate::wire::{Header, PAGE_SIZE, WORD, field};
 use crate::{Consumer, MappingEntry, SegmentConfig, SegmentWriter, Session, Status, segment_name};
@@ -277,7 +278,8 @@ struct Scribbled {
 
 impl Scribbled {
     fn new(name: &str, bytes: &[u8]) -> Self {
-        let memory = WriterMemory::create(name, bytes.len(), None).unwrap();
+        let place = Place::new(name, None);
+        let (memory, _) = WriterMemory::create(place, bytes.len()).unwrap();
         memory.populate(0..bytes.len()).unwrap();
         for (word, value) in memory.words().iter().zip(bytes.as_chunks().0) {
             word.store(u64::from_le_bytes(*value), Ordering::Relaxed);
@@ -357,7 +359,12 @@ fn pid_of_nobody(number: u32) -> u32 {
 fn a_session_of_damaged_segments_never_panics() {
     let own = pid_of_nobody(0);
     let pids = [own, pid_of_nobody(1), pid_of_nobody(2)];
-    let segments = pids.map(|pid| Scribbled::new(&segment_name(pid), &valid()));
+    let segments = pids.map(|pid| {
+        let mut bytes = valid();
+        let at = field!(pid) * WORD;
+        bytes[at..at + 4].copy_from_slice(&pid.to_le_bytes());
+        Scribbled::new(&segment_name(pid), &bytes)
+    });
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         for (segment, seed) in segments.iter().zip(1..) {

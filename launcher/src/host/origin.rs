@@ -127,5 +127,40 @@ mod tests {
         remember();
         assert_eq!(pid(), std::process::id());
         assert!(start() > 0);
+        assert_eq!(
+            own(),
+            ProcessId {
+                pid: pid(),
+                start: start()
+            }
+        );
+    }
+
+    #[test]
+    fn a_child_is_told_by_what_it_is_called_here_and_there() {
+        remember();
+        let mut sleep = std::process::Command::new("sleep")
+            .arg("1000")
+            .spawn()
+            .unwrap();
+        let told = child(sleep.id() as i32);
+        assert_eq!(told.pid, sleep.id());
+        assert!(told.start >= start());
+        // As where this process is in a namespace within that of `/proc`.
+        assert_eq!(outer_pid(sleep.id() as i32, 0), Some(sleep.id()));
+        assert_eq!(outer_pid(sleep.id() as i32, 1), None);
+        sleep.kill().unwrap();
+        sleep.wait().unwrap();
+        assert_eq!(child(sleep.id() as i32).start, 0, "it is gone");
+    }
+
+    /// What telling the readers of a child takes. For people: `--ignored --nocapture`.
+    #[test]
+    #[ignore = "measures"]
+    fn telling_of_a_child() {
+        remember();
+        let start = std::time::Instant::now();
+        (0..1000).for_each(|_| assert!(child(1).start > 0 || pid() == 1));
+        println!("{:?} for each child", start.elapsed() / 1000);
     }
 }

@@ -13,7 +13,7 @@ use super::pace::Pace;
 use super::settle::{Settler, Target};
 use super::vcpu_log::{Take, VcpuLog};
 use crate::cli::RunConfig;
-use crate::host::clock;
+use crate::host::{clock, messages, origin};
 use crate::machine::{Arming, Machine};
 use crate::probes::rearm::Rearm;
 use crate::process::mappings::Mappings;
@@ -35,6 +35,8 @@ pub(super) struct Harvest {
     mappings: Option<u64>,
     /// The end is published, and nothing may be after it. Processes that share the memory may live on.
     ended: bool,
+    /// The user was told that memory is short.
+    is_starved: bool,
 }
 
 impl Harvest {
@@ -60,6 +62,7 @@ impl Harvest {
             continuous: config.interval.is_zero(),
             mappings: None,
             ended: false,
+            is_starved: false,
         }
     }
 
@@ -191,6 +194,19 @@ impl Harvest {
             ticks,
             left_alone: self.back_off.len(),
         });
+        self.say_if_starved();
+    }
+
+    fn say_if_starved(&mut self) {
+        if self.is_starved || !self.book.writer.is_starved() {
+            return;
+        }
+        self.is_starved = true;
+        messages::say(&format!(
+            "/dev/shm is full: not all that process {} touches is recorded from now on. Make room there (df \
+             /dev/shm, `vmmload ls --prune`, a container's --shm-size)",
+            origin::pid()
+        ));
     }
 
     /// Publishes the last epoch and the end. False if that was done before.
