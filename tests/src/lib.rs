@@ -5,6 +5,7 @@
 //! once. Where no VM can be had the other half is skipped aloud, or fails in CI: see [`machine`].
 
 mod binary;
+pub mod c_library;
 pub mod counts;
 pub mod data;
 mod diff;

@@ -1,7 +1,6 @@
 //! The C library: what it exports, how it is installed and linked, and that C and C++ programs see what Rust sees.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,159 +9,9 @@ use vmmload_consumer::{
     Change, Child, Consumer, End, Epoch, Item, Kind, MappingEntry, Method, ProcessId,
     SegmentConfig, SegmentWriter, Sighting, Status, Woken,
 };
-use vmmload_tests::scratch::{Scratch, workspace};
+use vmmload_tests::c_library::{COMPILERS, Installed, declared, output_of, package, readme_block};
+use vmmload_tests::scratch::Scratch;
 use vmmload_tests::{Guest, Program, Session, consumer_library, machine, packages};
-
-/// A compiler, the language, and the standard that the examples and tests are written in.
-struct Compiler {
-    program: &'static str,
-    packages: &'static str,
-    language: &'static str,
-    standard: &'static str,
-}
-
-const C_PACKAGES: &str = "gcc libc6-dev clang";
-const CPP_PACKAGES: &str = "g++ clang";
-const COMPILERS: [Compiler; 4] = [
-    Compiler::new("/usr/bin/gcc", C_PACKAGES, "c", "gnu11"),
-    Compiler::new("/usr/bin/clang", C_PACKAGES, "c", "gnu11"),
-    Compiler::new("/usr/bin/g++", CPP_PACKAGES, "c++", "gnu++11"),
-    Compiler::new("/usr/bin/clang++", CPP_PACKAGES, "c++", "gnu++11"),
-];
-const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-pedantic", "-Werror"];
-
-impl Compiler {
-    const fn new(
-        program: &'static str,
-        packages: &'static str,
-        language: &'static str,
-        standard: &'static str,
-    ) -> Self {
-        Self {
-            program,
-            packages,
-            language,
-            standard,
-        }
-    }
-
-    fn command(&self, standard: &str) -> Command {
-        let mut command = Command::new(packages::program(self.program, self.packages));
-        command
-            .arg(format!("-std={standard}"))
-            .args(WARNINGS)
-            .args(["-x", self.language]);
-        command
-    }
-}
-
-fn package() -> PathBuf {
-    workspace().join("consumer-sdk/c")
-}
-
-/// Standard output of a command that must succeed without a message.
-#[track_caller]
-fn output_of(command: &mut Command) -> String {
-    let shown = format!("{command:?}");
-    let output = command
-        .output()
-        .unwrap_or_else(|cause| panic!("{shown}: {cause}"));
-    let messages = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{shown}:\n{messages}");
-    assert!(messages.is_empty(), "{shown}:\n{messages}");
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-/// The library where an administrator would put it, but below a directory of the test's own.
-struct Installed(Scratch);
-
-impl Installed {
-    fn new() -> Self {
-        let installed = Self(Scratch::new());
-        let prefix = installed.0.path();
-        let (lib, include) = (prefix.join("lib"), prefix.join("include"));
-        std::fs::create_dir_all(lib.join("pkgconfig")).expect("the prefix can be written");
-        std::fs::create_dir(&include).expect("the prefix can be written");
-        let link = |file: &Path, name: PathBuf| symlink(file, name).expect("the prefix is empty");
-        let shared = consumer_library();
-        link(shared, lib.join("libvmmload_consumer.so.1"));
-        link(
-            Path::new("libvmmload_consumer.so.1"),
-            lib.join("libvmmload_consumer.so"),
-        );
-        link(
-            &shared.with_extension("a"),
-            lib.join("libvmmload_consumer.a"),
-        );
-        link(
-            &package().join("include/vmmload.h"),
-            include.join("vmmload.h"),
-        );
-        let template = std::fs::read_to_string(package().join("vmmload-consumer.pc.in"))
-            .expect("the template is there");
-        let description = template
-            .replace("@PREFIX@", &prefix.display().to_string())
-            .replace("@VERSION@", env!("CARGO_PKG_VERSION"));
-        assert!(!description.contains('@'), "{description}");
-        std::fs::write(lib.join("pkgconfig/vmmload-consumer.pc"), description)
-            .expect("the prefix can be written");
-        installed
-    }
-
-    fn pkg_config(&self, options: &[&str]) -> Vec<String> {
-        let program = packages::program("/usr/bin/pkg-config", "pkg-config");
-        let mut command = Command::new(program);
-        command
-            .env("PKG_CONFIG_PATH", self.0.path().join("lib/pkgconfig"))
-            .args(options)
-            .arg("vmmload-consumer");
-        let output = output_of(&mut command);
-        output.split_whitespace().map(str::to_owned).collect()
-    }
-
-    /// Compiles a program of this package, linked as pkg-config says.
-    fn compile(&self, compiler: &Compiler, source: &str, options: &[&str]) -> PathBuf {
-        let name = source.replace('/', "-");
-        let language = compiler.program.rsplit('/').next().unwrap_or_default();
-        let executable = self
-            .0
-            .path()
-            .join(format!("{name}-{language}{}", options.join("")));
-        let is_static = options.contains(&"-static");
-        let flags: &[&str] = match is_static {
-            true => &["--cflags", "--libs", "--static"],
-            false => &["--cflags", "--libs"],
-        };
-        let mut command = compiler.command(compiler.standard);
-        command
-            .args(["-g", "-O1", "-pthread"])
-            .args(options)
-            .arg(package().join(source))
-            .args(["-x", "none"])
-            .args(self.pkg_config(flags))
-            .arg("-o")
-            .arg(&executable);
-        if !is_static {
-            let lib = self.0.path().join("lib");
-            command.arg(format!("-Wl,-rpath,{}", lib.display()));
-        }
-        assert_eq!(output_of(&mut command), "");
-        executable
-    }
-}
-
-/// The names of the functions that the header declares.
-fn declared() -> BTreeSet<String> {
-    let header =
-        std::fs::read_to_string(package().join("include/vmmload.h")).expect("the header is there");
-    let code = header.lines().filter(|line| !line.starts_with("//"));
-    let names = code.filter_map(|line| {
-        let (before, _) = line.split_once('(')?;
-        let name = before.rsplit([' ', '*']).next()?;
-        name.starts_with("vmmload_").then(|| name.to_owned())
-    });
-    names.collect()
-}
 
 #[test]
 fn the_header_compiles_without_a_warning_in_every_language_it_is_for() {
@@ -331,6 +180,32 @@ fn the_hottest_pages_are_those_that_rust_counts_whatever_compiles_and_links() {
 }
 
 #[test]
+fn the_program_in_the_readme_sees_each_record_once() {
+    if !machine::can_run_inside() {
+        return;
+    }
+    let installed = Installed::new();
+    let scratch = Scratch::new();
+    let source = scratch.file("readme.c", readme_block("## A program"), 0o644);
+    let program = installed.compile(&COMPILERS[1], &source, &[]);
+    let mut guest = touched(300);
+    let mut consumer = Consumer::attach(guest.pid() as u32).expect("it runs in vmmload");
+    // Into a pipe it would print only at its end.
+    let line_by_line = Program::new(&program).within(["/usr/bin/stdbuf", "-oL"]);
+    let shown = line_by_line.arg(guest.pid().to_string());
+    let mut running = Session::start(shown.native_command());
+    let first = running.line();
+    end(&mut guest);
+    let lines = std::iter::once(first).chain(rest_of(&mut running));
+    let records = lines.map(|line| {
+        let (number, rest) = line.split_once(' ').expect("words");
+        assert!(rest.starts_with("pages, the first is 0x"), "{line}");
+        number.parse::<usize>().expect("a number")
+    });
+    assert_eq!(records.sum::<usize>(), consumer.drain().count());
+}
+
+#[test]
 fn programs_need_the_shared_library_of_this_major_version_or_none() {
     let installed = Installed::new();
     let readelf = packages::program("/usr/bin/readelf", "binutils");
@@ -340,6 +215,12 @@ fn programs_need_the_shared_library_of_this_major_version_or_none() {
     };
     assert!(needed(&[]).contains("Shared library: [libvmmload_consumer.so.1]"));
     assert!(!needed(&["-static"]).contains("Shared library"));
+}
+
+#[test]
+fn pkg_config_knows_the_version() {
+    let version = Installed::new().pkg_config(&["--modversion"]);
+    assert_eq!(version, [env!("CARGO_PKG_VERSION")]);
 }
 
 #[test]

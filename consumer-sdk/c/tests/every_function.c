@@ -167,16 +167,19 @@ static void check_mappings(const vmmload_consumer *consumer)
 /* Everything that the process has published, once more, from the start and from behind. */
 static void check_rewinding(vmmload_consumer *consumer)
 {
-    size_t before = events_used;
-    vmmload_epoch epoch, last;
+    size_t before = events_used, epochs = 0;
+    vmmload_epoch epoch, last, all[4096];
+    size_t finished = vmmload_epochs(consumer, all, 4096);
+    CHECK(finished <= 4096 && vmmload_epochs(consumer, NULL, 0) == finished);
     memset(&last, 0, sizeof last);
     while (vmmload_next_epoch(consumer, &epoch) == 1) {
         CHECK(epoch.number > last.number && epoch.start_ns <= epoch.end_ns);
         CHECK(epoch.start_ns >= last.end_ns && epoch.reserved == 0);
         CHECK(last.number == 0 || last.ticks > 0); /* Only the last one may have been cut short. */
+        CHECK(epochs < finished && memcmp(&epoch, &all[epochs++], sizeof epoch) == 0);
         last = epoch;
     }
-    CHECK(last.number > 0);
+    CHECK(last.number > 0 && epochs == finished);
     CHECK(vmmload_position(consumer) == before + events_lost);
     vmmload_rewind(consumer);
     if (events_lost == 0) {
@@ -210,6 +213,19 @@ static void check_children(vmmload_consumer *consumer)
     vmmload_child child;
     CHECK(vmmload_children(consumer, &child, 1) == 0); /* It starts none; a tree has a test of its own. */
     CHECK(vmmload_next_child(consumer, &child) == 0);
+}
+
+/* Goes on from the same place, with a cursor of its own, without a file, and outlives the first one. */
+static void check_clone(vmmload_consumer *consumer)
+{
+    vmmload_event first, second;
+    CHECK(vmmload_read(consumer, &first, 1, NULL) == 1);
+    vmmload_consumer *one = vmmload_clone(consumer), *other = vmmload_clone(one);
+    CHECK(one != NULL && other != NULL && vmmload_position(one) == vmmload_position(consumer));
+    CHECK(vmmload_read(one, &first, 1, NULL) == 1);
+    vmmload_detach(one);
+    CHECK(vmmload_read(other, &second, 1, NULL) == 1 && memcmp(&first, &second, sizeof first) == 0);
+    vmmload_detach(other);
 }
 
 /* The session of a process that is alone, from now to its end. */
@@ -264,6 +280,7 @@ int main(int argc, char **argv)
     CHECK(vmmload_wait(consumer, -1) == VMMLOAD_NEWS);
     check_list(pid);
     check_children(by_path);
+    check_clone(by_path);
     vmmload_skip_to_now(by_path);
     vmmload_detach(by_path);
     puts("attached");

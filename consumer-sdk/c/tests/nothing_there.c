@@ -37,6 +37,7 @@ static void call_with_null_for_objects(void)
     CHECK(vmmload_children(NULL, &child, 1) == 0);
     CHECK(vmmload_status(NULL, &detail) == -VMMLOAD_E_ARGUMENT && detail == 0);
     CHECK(vmmload_get_info(NULL, &info, sizeof info) == -VMMLOAD_E_ARGUMENT);
+    CHECK(vmmload_clone(NULL) == NULL && vmmload_epochs(NULL, &epoch, 1) == 0);
     CHECK(vmmload_heat_read(NULL, &heat, 1) == 0);
     vmmload_heat_words(NULL, &view);
     CHECK(view.used == 0 && view.regions == NULL && view.cells == NULL);
@@ -132,6 +133,8 @@ static void use(vmmload_consumer *consumer)
     CHECK(vmmload_next_child(consumer, NULL) == -VMMLOAD_E_ARGUMENT);
     vmmload_children(consumer, child, 3);
     vmmload_children(consumer, NULL, 3);
+    vmmload_epochs(consumer, &epoch, 1);
+    vmmload_detach(vmmload_clone(consumer));
     CHECK(vmmload_status(consumer, NULL) == vmmload_status(consumer, &detail));
     CHECK(vmmload_get_info(consumer, &info, sizeof info) == 0);
     CHECK(vmmload_get_info(consumer, NULL, sizeof info) == -VMMLOAD_E_ARGUMENT);
