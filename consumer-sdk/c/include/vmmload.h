@@ -60,7 +60,7 @@ typedef struct vmmload_consumer vmmload_consumer;
 #define VMMLOAD_E_TOO_MANY 13
 
 /// This user may not open the segment: only the one who started the process, and root, may read it.
-#define VMMLOAD_E_DENIED 13
+#define VMMLOAD_E_DENIED 14
 
 /// In the rights of a mapping: it may be read.
 #define VMMLOAD_PROT_READ 1

@@ -34,7 +34,7 @@ pub const VMMLOAD_E_BUSY: c_int = 12;
 pub const VMMLOAD_E_TOO_MANY: c_int = 13;
 
 /// This user may not open the segment: only the one who started the process, and root, may read it.
-pub const VMMLOAD_E_DENIED: c_int = 13;
+pub const VMMLOAD_E_DENIED: c_int = 14;
 
 /// Bytes of the text of an error, with its NUL.
 const TEXT_BYTES: usize = 1024;

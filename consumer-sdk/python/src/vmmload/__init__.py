@@ -26,6 +26,7 @@ from ._errors import (
     NotReady,
     NotTracked,
     TableFull,
+    TooMany,
     Unreadable,
 )
 from ._events import EPOCH_DTYPE, EVENT_DTYPE, PAGE_SIZE, Batch, Epoch, Event
@@ -95,6 +96,7 @@ __all__ = [
     "State",
     "Status",
     "TableFull",
+    "TooMany",
     "Track",
     "Unreadable",
     "Woken",

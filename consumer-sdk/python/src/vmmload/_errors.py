@@ -64,6 +64,10 @@ class Busy(Error):
     """The table of mappings changed during each attempt to copy it. Try again."""
 
 
+class TooMany(Error):
+    """This process has as many segments attached as one can."""
+
+
 class Closed(Error, ValueError):
     """The consumer or session was closed before."""
 
@@ -81,6 +85,7 @@ _BY_CODE: Dict[int, Type[Error]] = {
     _native.E_TABLE_FULL: TableFull,
     _native.E_FUTURE: FutureEpoch,
     _native.E_BUSY: Busy,
+    _native.E_TOO_MANY: TooMany,
 }
 
 
