@@ -133,6 +133,29 @@ fn a_process_that_has_left_the_group_says_so_and_keeps_its_segment_to_itself() {
 }
 
 #[test]
+fn a_process_in_another_user_namespace_shares_nothing_with_another_group_of_that_number() {
+    if !can_be_root() {
+        return;
+    }
+    let unshare = program("/usr/bin/unshare", "util-linux");
+    // There, the group that root is in goes by this number.
+    let map = format!("--map-group={GROUP}");
+    let show =
+        "stat -c '%a %g' /dev/shm/vmmload-$$; (sh -c 'stat -c %a /dev/shm/vmmload-$PPID'; :)";
+    let program = Program::new(unshare).args(["-U", "--map-user=0", &map, "sh", "-c", show]);
+    let outcome = program.option("--ring-group").option(GROUP).inside();
+    assert_eq!(
+        outcome.text(),
+        format!("600 {GROUP}\n600\n"),
+        "{}",
+        outcome.messages()
+    );
+    let messages = outcome.messages();
+    assert_eq!(messages.lines().count(), 1, "{messages}");
+    assert!(messages.contains("another user namespace"), "{messages}");
+}
+
+#[test]
 fn a_process_with_another_root_shares_its_segment_as_it_was_asked_to() {
     if !can_be_root() {
         return;

@@ -98,6 +98,16 @@ impl Tracker {
         machine: &Machine,
     ) -> Result<Self, CreateError> {
         let pid = origin::pid();
+        let Sharing {
+            group, namespace, ..
+        } = config.sharing;
+        if group.is_some() && namespace != origin::user_namespace() {
+            messages::say(&format!(
+                "the segment of process {pid} can be read by its own user only: it runs in another user \
+                 namespace, where --ring-group would be another group"
+            ));
+            config.sharing = Sharing::PRIVATE;
+        }
         let mut created = Self::create(config, command, descent, machine);
         if let Err(error @ CreateError::Share { .. }) = &created {
             let cause = with_causes(error);
