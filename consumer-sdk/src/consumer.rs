@@ -7,6 +7,7 @@ use crate::info::Info;
 use crate::layout::{BadField, Layout};
 use crate::mappings::{self, Mappings};
 use crate::memory::path_of;
+use crate::news;
 use crate::reader_memory::ReaderMemory;
 use crate::ring::{Found, RingReader};
 use crate::segment_name;
@@ -251,25 +252,23 @@ impl Consumer {
     /// or a second where epochs are longer.
     pub fn wait(&self, timeout: Option<Duration>) -> Woken {
         let end = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        loop {
-            let (news, seen) = self.news();
-            if let Some(woken) = self.look(seen) {
-                return woken;
-            }
+        let word = self.word(field!(news));
+        let sleep = |seen| {
             let left = end.map(|end| end.saturating_duration_since(Instant::now()));
             if left == Some(Duration::ZERO) {
-                return Woken::TimedOut;
+                return false;
             }
             let slice = self.longest_sleep();
-            sys::futex_wait(news, seen, left.map_or(slice, |left| left.min(slice)));
-        }
+            sys::futex_wait(word, seen, left.map_or(slice, |left| left.min(slice)));
+            true
+        };
+        news::until(word, |seen| self.look(seen), sleep).unwrap_or(Woken::TimedOut)
     }
 
     /// The word that changes with everything worth waking up for, and what it is now.
     pub(crate) fn news(&self) -> (&AtomicU64, u32) {
         let word = self.word(field!(news));
-        // Pairs with the store in `SegmentWriter::tell`. What is published later changes the word.
-        (word, load_acquire(word) as u32)
+        (word, news::seen(word))
     }
 
     /// Whether there is something new, or never will be, given what [`Self::news`] was.

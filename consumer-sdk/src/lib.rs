@@ -45,6 +45,7 @@ mod list;
 mod mappings;
 #[cfg(not(all(test, loom)))]
 mod memory;
+mod news;
 #[cfg(not(all(test, loom)))]
 mod place;
 #[cfg(not(all(test, loom)))]

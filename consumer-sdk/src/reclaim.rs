@@ -144,10 +144,18 @@ fn remove_if(
     is_gone: impl FnOnce(Writer, Duration) -> bool,
 ) -> io::Result<Outcome> {
     match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Ok(Outcome::Kept),
-        Err(TryLockError::Error(error)) => return Err(error),
+        Ok(()) => remove_locked(place, file, is_gone),
+        Err(TryLockError::WouldBlock) => Ok(Outcome::Kept),
+        Err(TryLockError::Error(error)) => Err(error),
     }
+    // The lock goes with the descriptor.
+}
+
+fn remove_locked(
+    place: &Place,
+    file: &File,
+    is_gone: impl FnOnce(Writer, Duration) -> bool,
+) -> io::Result<Outcome> {
     let facts = file.metadata()?;
     let changed = Duration::new(facts.ctime().max(0) as u64, facts.ctime_nsec() as u32);
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
@@ -157,7 +165,6 @@ fn remove_if(
         return Ok(Outcome::Kept);
     }
     place.remove().map(|()| Outcome::Removed)
-    // The lock goes with the descriptor.
 }
 
 /// Takes away what is in the way of a new segment, unless it belongs to a living process.
@@ -170,22 +177,12 @@ fn make_way(place: &Place, config: &SegmentConfig) -> Result<(), CreateError> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             // A link, or nothing that this user may read.
             Err(_) => place.remove().map(|()| Outcome::Removed),
-            Ok(file) => {
-                // Of the process that the new one is for: its earlier image has ended, and with it the lock.
-                let is_own = Writer::of(&file).is_of(config);
-                let removed = remove_if(place, &file, |writer, age| match writer {
-                    _ if is_own => true,
-                    Writer::Process(pid, start) => !sys::is_alive(pid, start),
-                    Writer::Unknown => is_late || age > UNFINISHED,
-                    Writer::None => true,
-                });
-                match removed {
-                    Ok(Outcome::Kept) if is_own && is_late => {
-                        place.remove().map(|()| Outcome::Removed)
-                    }
-                    removed => removed,
-                }
-            }
+            Ok(file) if Writer::of(&file).is_of(config) => remove_own(place, &file, is_late),
+            Ok(file) => remove_if(place, &file, |writer, age| match writer {
+                Writer::Process(pid, start) => !sys::is_alive(pid, start),
+                Writer::Unknown => is_late || age > UNFINISHED,
+                Writer::None => true,
+            }),
         };
         match removed {
             Ok(Outcome::Removed) => return Ok(()),
@@ -197,6 +194,16 @@ fn make_way(place: &Place, config: &SegmentConfig) -> Result<(), CreateError> {
             Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(source) => return Err(CreateError::Stale { path, source }),
         }
+    }
+}
+
+/// Takes away the name of a segment of the process that the new one is for: of an earlier image, whose lock has
+/// ended with it, or of a vmmload that runs this one and holds the shared lock. To share that is enough to keep
+/// others from the name.
+fn remove_own(place: &Place, file: &File, is_late: bool) -> io::Result<Outcome> {
+    match file.try_lock_shared() {
+        Err(TryLockError::WouldBlock) if !is_late => Ok(Outcome::Kept),
+        _ => remove_locked(place, file, |_, _| true),
     }
 }
 

@@ -5,6 +5,7 @@ use crate::heat::{self, HeatIndex, HeatMemory, HeatWriter};
 use crate::layout::Layout;
 use crate::mappings::{self, MapMemory, MapWriter, MappingEntry};
 use crate::memory::{WriterMemory, path_of};
+use crate::news;
 use crate::reclaim::create_memory;
 use crate::ring::{Published, RingMemory, RingWriter};
 use crate::sync::{AtomicU64, Ordering};
@@ -175,13 +176,7 @@ impl SegmentWriter {
     /// Wakes the readers that sleep. One system call, whether there are any or not: readers cannot write here,
     /// so nobody knows.
     fn tell(&self) {
-        let news = self.word(field!(news));
-        // Pairs with the load in `Consumer::wait`: who finds the word changed finds what was published before.
-        news.store(
-            news.load(Ordering::Relaxed).wrapping_add(1),
-            Ordering::Release,
-        );
-        sys::futex_wake(news);
+        news::tell(self.word(field!(news)), sys::futex_wake);
     }
 
     /// Finds or allocates the counter page for an address and kind. `None` when the table is full, or

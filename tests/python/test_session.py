@@ -8,16 +8,16 @@ from typing import Dict, List
 import vmmload
 from support import PAGE, Running, TestCase, patience, wait_until
 
-#: Reads a line, forks children that dirty memory and tell where, waits for them, and executes something else.
+#: Waits for a byte, forks children that dirty memory and tell where, waits for them, and executes something else.
 TREE = """
-import mmap, os, sys
-sys.stdin.readline()
+import mmap, os
+os.read(0, 1)
 for number in range(3):
     if os.fork() == 0:
         memory = mmap.mmap(-1, 50 * 4096)
         for page in range(50):
             memory[page * 4096] = 1
-        sys.stdin.readline()
+        os.read(0, 1)
         os._exit(number)
 for number in range(3):
     os.wait()

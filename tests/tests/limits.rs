@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use vmmload_consumer::{Consumer, Status};
 use vmmload_tests::scratch::Scratch;
 use vmmload_tests::{Guest, Program, Session, machine, vmmload};
 
@@ -92,6 +93,7 @@ fn reports_its_own_fault(call: &str, behind: u64) {
     let mut session = Session::start(command);
     assert_eq!(session.line(), "ready");
     let pid = session.pid();
+    let consumer = Consumer::attach(pid.unsigned_abs()).expect("a segment");
     break_launcher(pid, waiting_in(pid, call) + behind);
     if behind != 0 {
         session.send("go on\n");
@@ -104,9 +106,10 @@ fn reports_its_own_fault(call: &str, behind: u64) {
     // No handler of the program's ran.
     let more = session.line_within(Duration::from_secs(1));
     assert!(more.is_err() || more.as_deref() == Ok("read"), "{more:?}");
-    // It stays as after a kill -9, for others to read.
-    let segment = format!("/dev/shm/vmmload-{pid}");
-    std::fs::remove_file(segment).expect("the segment of a launcher that was ended");
+    // It stays as after a kill -9, for others to read, until the next run removes it.
+    assert!(consumer.path().ends_with(format!("vmmload-{pid}")));
+    assert_eq!(consumer.status(), Status::Died);
+    let _ = std::fs::remove_file(consumer.path());
     let said = std::fs::read_to_string(&messages).expect("written above");
     let version = env!("CARGO_PKG_VERSION");
     let begin = format!(

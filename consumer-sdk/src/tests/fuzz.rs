@@ -362,7 +362,7 @@ fn a_session_of_damaged_segments_never_panics() {
     let segments = pids.map(|pid| {
         let mut bytes = valid();
         let at = field!(pid) * WORD;
-        bytes[at..at + 4].copy_from_slice(&pid.to_le_bytes());
+        bytes[at..at + size_of_val(&pid)].copy_from_slice(&pid.to_le_bytes());
         Scribbled::new(&segment_name(pid), &bytes)
     });
     let stop = AtomicBool::new(false);
@@ -375,6 +375,7 @@ fn a_session_of_damaged_segments_never_panics() {
         let started = Instant::now();
         while started.elapsed() < duration() / 3 {
             let mut session = Session::of(own).unwrap();
+            assert_eq!(session.members().count(), pids.len());
             for _ in 0..5 {
                 let changes = session.refresh();
                 assert!(changes.len() <= 100, "{changes:?}");

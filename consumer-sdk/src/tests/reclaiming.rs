@@ -3,6 +3,7 @@
 use super::{path_of, small, unique_name};
 use crate::reclaim::prune_one;
 use crate::{Consumer, CreateError, SegmentConfig, SegmentWriter, Status, segment_name};
+use std::collections::HashSet;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::MetadataExt;
@@ -165,6 +166,62 @@ fn an_unfinished_segment_in_the_way_of_a_new_one_is_replaced() {
     let config = SegmentConfig { pid, ..small(1024) };
     let _writer = SegmentWriter::create(&config).unwrap();
     assert_eq!(Consumer::attach(pid).unwrap().pid(), pid);
+}
+
+#[test]
+fn a_run_within_a_run_takes_the_name_over_for_good() {
+    let config = SegmentConfig {
+        start: Some(crate::sys::process_stat(std::process::id()).unwrap().start),
+        ..small(1024)
+    };
+    let name = unique_name();
+    let inode = || fs::metadata(path_of(&name)).map(|file| file.ino());
+    let outer = SegmentWriter::create_named(&config, &name).unwrap();
+    let first = inode().unwrap();
+    let inner = SegmentWriter::create_named(&config, &name).unwrap();
+    let second = inode().unwrap();
+    assert_ne!(first, second);
+    drop(outer);
+    assert_eq!(inode().unwrap(), second);
+    drop(inner);
+    assert!(inode().is_err());
+}
+
+#[test]
+fn a_shared_segment_is_never_readable_by_more_than_were_named() {
+    // Who is not root can give files to no group that is not the one they have anyway.
+    let group = match crate::sys::effective_uid() {
+        0 => 4711,
+        _ => fs::metadata("/proc/self").unwrap().gid(),
+    };
+    let (name, over) = (unique_name(), AtomicBool::new(false));
+    let config = SegmentConfig {
+        mode: 0o640,
+        group: Some(group),
+        ..small(1024)
+    };
+    let states = thread::scope(|scope| {
+        let watcher = scope.spawn(|| {
+            let mut states = HashSet::new();
+            while !over.load(Ordering::Relaxed) {
+                let facts = fs::metadata(path_of(&name));
+                states.extend(facts.map(|facts| (facts.mode() & 0o7777, facts.gid() == group)));
+            }
+            states
+        });
+        for _ in 0..500 {
+            drop(SegmentWriter::create_named(&config, &name).unwrap());
+        }
+        over.store(true, Ordering::Relaxed);
+        watcher.join().unwrap()
+    });
+    assert!(states.contains(&(0o640, true)), "{states:?}");
+    for (mode, is_groups) in states {
+        assert!(
+            mode & !0o600 == 0 || (mode, is_groups) == (0o640, true),
+            "{mode:o}"
+        );
+    }
 }
 
 /// Two who prune against writers that are killed and come again under the same names. `/proc` knows nothing of
