@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Sender, channel};
 
 use vmmload_consumer::{
     Change, Child, Consumer, End, Epoch, Item, Kind, MappingEntry, Method, ProcessId,
@@ -447,13 +448,20 @@ fn a_reader_lives_when_its_segment_is_cut_short_unless_it_left_the_signal_alone(
     assert_eq!(ends.native().signal(), Some(libc::SIGBUS));
 }
 
-/// Events of each process of a session, whatever programs it executes, and how each ended, in that order.
-fn follow(mut session: vmmload_consumer::Session) -> (BTreeMap<u32, u64>, Vec<(u32, Status)>) {
-    let (mut events, mut ends) = (BTreeMap::new(), Vec::new());
+/// Events of each process of a session, whatever programs it executes, and how each of its programs ended. Tells of
+/// each that comes.
+fn follow(
+    mut session: vmmload_consumer::Session,
+    came: &Sender<u32>,
+) -> (BTreeMap<u32, u64>, BTreeMap<u32, Vec<Status>>) {
+    let (mut events, mut ends) = (BTreeMap::new(), BTreeMap::<_, Vec<_>>::new());
     loop {
         for change in session.refresh() {
-            if let Change::Went(process, status) = change {
-                ends.push((process.pid, status));
+            match change {
+                Change::Came(process) => came.send(process.pid).expect("the test listens"),
+                Change::Went(process, status) => {
+                    ends.entry(process.pid).or_default().push(status);
+                }
             }
         }
         for member in session.members_mut() {
@@ -481,7 +489,7 @@ fn a_tree_is_followed_from_process_to_process_and_program_to_program() {
     if !machine::can_run_inside() {
         return;
     }
-    let script = "echo ready; read a; sh -c 'read b; exit 3'; exec sh -c 'read c; exit 5'";
+    let script = "echo ready; read a; sh -c 'read b; exit 3'; read c; exec sh -c 'read d; exit 5'";
     let shell = Program::new("/bin/sh").args(["-c", script]);
     let mut tree = Session::start(shell.option("--interval=20ms").inside_command());
     assert_eq!(tree.line(), "ready");
@@ -494,40 +502,38 @@ fn a_tree_is_followed_from_process_to_process_and_program_to_program() {
         program
     });
     let session = vmmload_consumer::Session::of(pid).expect("it runs in vmmload");
-    let followed = std::thread::spawn(move || follow(session));
+    let (sender, followed_came) = channel();
+    let followed = std::thread::spawn(move || follow(session, &sender));
 
     tree.send("a\n");
     let came = programs.each_mut().map(Session::line);
     let (child, rest) = pid_and_rest(&came[0]);
     assert_eq!((rest, &came[1]), ("came", &came[0]));
+    assert_eq!(followed_came.recv(), Ok(child));
     tree.send("b\n");
-    let ends = programs
+    let child_ends = programs.each_mut().map(Session::line);
+    tree.send("c\n");
+    let replaced = programs
         .each_mut()
         .map(|program| [program.line(), program.line()]);
-    let replaced = programs.each_mut().map(Session::line);
-    tree.send("c\n");
+    assert_eq!(followed_came.recv(), Ok(pid));
+    tree.send("d\n");
     assert_eq!(tree.finish().code(), Some(5));
 
-    let (events, order) = followed.join().expect("the session was followed");
+    let (events, ends) = followed.join().expect("the session was followed");
     let ended = |status| Status::Ended(End::Exited(status));
-    assert_eq!(
-        order,
-        [
-            (child, ended(3)),
-            (pid, Status::Ended(End::Replaced)),
-            (pid, ended(5))
-        ]
-    );
-    for ((program, ends), replaced) in programs.iter_mut().zip(ends).zip(replaced) {
+    let of_shell = vec![Status::Ended(End::Replaced), ended(5)];
+    assert_eq!(ends, [(child, vec![ended(3)]), (pid, of_shell)].into());
+    for ((program, child_end), replaced) in programs.iter_mut().zip(child_ends).zip(replaced) {
         let mine = format!(
             "{child} went, exit status 3: {} events, 0 lost",
             events[&child]
         );
-        assert_eq!(ends[0], mine);
-        let (first, rest) = pid_and_rest(&ends[1]);
+        assert_eq!(child_end, mine);
+        let (first, rest) = pid_and_rest(&replaced[0]);
         assert_eq!(first, pid);
         assert!(rest.starts_with("went, another program: "), "{rest}");
-        assert_eq!(replaced, format!("{pid} came"));
+        assert_eq!(replaced[1], format!("{pid} came"));
         let last = format!("{pid} went, exit status 5: {} events, 0 lost", events[&pid]);
         assert_eq!(
             rest_of(program),

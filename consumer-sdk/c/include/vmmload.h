@@ -9,6 +9,8 @@
 // its comment says. Anything else must be a pointer to as much memory as the comment says. Structs have no padding, and
 // their reserved fields are 0.
 //
+// The first attach installs a handler for SIGBUS, unless the program says not to: see vmmload_leave_sigbus_alone.
+//
 // Made by `VMMLOAD_BLESS=1 cargo test -p vmmload-consumer-c --test header` from the sources: do not edit.
 
 #ifndef VMMLOAD_H
@@ -59,7 +61,8 @@ typedef struct vmmload_consumer vmmload_consumer;
 /// This process has as many segments attached as one can.
 #define VMMLOAD_E_TOO_MANY 13
 
-/// This user may not open the segment: only the one who started the process, and root, may read it.
+/// This user may not open the segment: only the one who started the process, and root, may, unless it is shared
+/// (vmmload run --ring-mode, --ring-group).
 #define VMMLOAD_E_DENIED 14
 
 /// In the rights of a mapping: it may be read.
@@ -151,7 +154,7 @@ typedef struct vmmload_consumer vmmload_consumer;
 /// There is nothing new.
 #define VMMLOAD_TIMED_OUT 0
 
-/// There is something new: records, an epoch that has ended, or a child.
+/// There is something new; vmmload_wait says what that is.
 #define VMMLOAD_NEWS 1
 
 /// The process has ended, and there is nothing new: nothing will come any more.
@@ -432,7 +435,7 @@ extern "C" {
 /// with vmmload_detach.
 ///
 /// Returns 0, -VMMLOAD_E_ARGUMENT, -VMMLOAD_E_NOT_FOUND, -VMMLOAD_E_DENIED, -VMMLOAD_E_OPEN, -VMMLOAD_E_FOREIGN,
-/// -VMMLOAD_E_NOT_READY, -VMMLOAD_E_MAGIC, -VMMLOAD_E_VERSION or -VMMLOAD_E_LAYOUT.
+/// -VMMLOAD_E_NOT_READY, -VMMLOAD_E_MAGIC, -VMMLOAD_E_VERSION, -VMMLOAD_E_LAYOUT or -VMMLOAD_E_TOO_MANY.
 ///
 /// Threads: any.
 int vmmload_attach(uint32_t pid, vmmload_consumer **out);
@@ -461,13 +464,18 @@ size_t vmmload_read(vmmload_consumer *consumer, struct vmmload_event *events, si
 
 /// Sleeps until there is something new, for timeout_ns nanoseconds at most; without end where that is negative.
 ///
+/// Something new is whatever is left unread of the kinds (records, epochs, children) that this consumer has ever been
+/// asked for; and besides, told once, each epoch that has ended and each child that has come. So who reads only
+/// totals, or only epochs, sleeps from epoch to epoch.
+///
 /// Records are announced at the end of their epoch. The process is not slowed by those who sleep. One that was
 /// killed is noticed within an epoch, or a second where epochs are longer. A signal handler runs meanwhile, but does not end
 /// the sleep.
 ///
 /// Returns VMMLOAD_NEWS, VMMLOAD_TIMED_OUT, VMMLOAD_OVER or -VMMLOAD_E_ARGUMENT.
 ///
-/// Threads: several at once, with functions that take a const consumer.
+/// Threads: several at once, with functions that take a const consumer. What is told once is told to at least one of
+/// those that wait with the same consumer: give each a vmmload_clone if each must hear it.
 int vmmload_wait(const vmmload_consumer *consumer, int64_t timeout_ns);
 
 /// Position of the record that comes next: grows by one for each that is read or lost. 0 for NULL.

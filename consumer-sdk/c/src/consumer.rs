@@ -14,7 +14,7 @@ use sdk::{Batch, Consumer};
 /// with vmmload_detach.
 ///
 /// Returns 0, -VMMLOAD_E_ARGUMENT, -VMMLOAD_E_NOT_FOUND, -VMMLOAD_E_DENIED, -VMMLOAD_E_OPEN, -VMMLOAD_E_FOREIGN,
-/// -VMMLOAD_E_NOT_READY, -VMMLOAD_E_MAGIC, -VMMLOAD_E_VERSION or -VMMLOAD_E_LAYOUT.
+/// -VMMLOAD_E_NOT_READY, -VMMLOAD_E_MAGIC, -VMMLOAD_E_VERSION, -VMMLOAD_E_LAYOUT or -VMMLOAD_E_TOO_MANY.
 ///
 /// Threads: any.
 #[unsafe(no_mangle)]
@@ -107,13 +107,18 @@ fn read(consumer: &mut Consumer, slots: &mut [MaybeUninit<Event>]) -> Batch {
 
 /// Sleeps until there is something new, for timeout_ns nanoseconds at most; without end where that is negative.
 ///
+/// Something new is whatever is left unread of the kinds (records, epochs, children) that this consumer has ever been
+/// asked for; and besides, told once, each epoch that has ended and each child that has come. So who reads only
+/// totals, or only epochs, sleeps from epoch to epoch.
+///
 /// Records are announced at the end of their epoch. The process is not slowed by those who sleep. One that was
 /// killed is noticed within an epoch, or a second where epochs are longer. A signal handler runs meanwhile, but does not end
 /// the sleep.
 ///
 /// Returns VMMLOAD_NEWS, VMMLOAD_TIMED_OUT, VMMLOAD_OVER or -VMMLOAD_E_ARGUMENT.
 ///
-/// Threads: several at once, with functions that take a const consumer.
+/// Threads: several at once, with functions that take a const consumer. What is told once is told to at least one of
+/// those that wait with the same consumer: give each a vmmload_clone if each must hear it.
 #[unsafe(no_mangle)]
 pub extern "C" fn vmmload_wait(consumer: Option<&Consumer>, timeout_ns: i64) -> c_int {
     code_of(

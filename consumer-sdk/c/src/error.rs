@@ -33,7 +33,8 @@ pub const VMMLOAD_E_BUSY: c_int = 12;
 /// This process has as many segments attached as one can.
 pub const VMMLOAD_E_TOO_MANY: c_int = 13;
 
-/// This user may not open the segment: only the one who started the process, and root, may read it.
+/// This user may not open the segment: only the one who started the process, and root, may, unless it is shared
+/// (vmmload run --ring-mode, --ring-group).
 pub const VMMLOAD_E_DENIED: c_int = 14;
 
 /// Bytes of the text of an error, with its NUL.

@@ -38,7 +38,7 @@ pub const VMMLOAD_TRUNCATED: c_int = 6;
 
 /// There is nothing new.
 pub const VMMLOAD_TIMED_OUT: c_int = 0;
-/// There is something new: records, an epoch that has ended, or a child.
+/// There is something new; vmmload_wait says what that is.
 pub const VMMLOAD_NEWS: c_int = 1;
 /// The process has ended, and there is nothing new: nothing will come any more.
 pub const VMMLOAD_OVER: c_int = 2;

@@ -65,6 +65,8 @@ int main(int argc, char **argv)
     pid = (uint32_t)strtoul(argv[1], NULL, 10);
     CHECK(vmmload_attach(pid, &consumer) == 0);
     shared = consumer;
+    while (vmmload_heat_read(shared, NULL, 0) == 0) /* Its first epoch may not have ended yet. */
+        CHECK(vmmload_wait(shared, -1) == VMMLOAD_NEWS);
     for (size_t i = 0; i < SHARING; i++)
         CHECK(pthread_create(&threads[i], NULL, ask, (void *)i) == 0);
     for (size_t i = 0; i < OWNERS; i++)
