@@ -15,6 +15,9 @@ use std::{fs, io};
 /// Longest sleep without a look at which segments there are.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// The same while a segment is about to come: what it tells may be short-lived.
+const LOOK_SOON: Duration = Duration::from_millis(2);
+
 /// All processes of one `vmmload run`: the first one, its children, theirs, and the programs that they execute.
 ///
 /// Each has a [`Consumer`] of its own. Call [`Self::refresh`] now and then, for example whenever
@@ -50,6 +53,8 @@ pub struct Session {
     missed: u64,
     /// When the directory had last changed at the last look.
     looked: Option<SystemTime>,
+    /// A segment was still being made at the last look: nothing in the directory tells when it is ready.
+    unready: bool,
 }
 
 #[derive(Debug)]
@@ -87,6 +92,7 @@ impl Session {
             between: HashSet::new(),
             missed: 0,
             looked: None,
+            unready: false,
         };
         session.attach_new(&mut Vec::new());
         Ok(session)
@@ -123,9 +129,9 @@ impl Session {
         members.map(|member| &mut *member.consumer)
     }
 
-    /// How many processes came and went between two refreshes, so that nothing of them could be read. Those
-    /// of which only their parents' ring of children could tell, and whose record there was overwritten, are
-    /// not among them.
+    /// How many processes, or programs that they executed, came and went between two refreshes, so that nothing of
+    /// them could be read. Those of which only their parents' ring of children could tell, and whose record there was
+    /// overwritten, are not among them.
     pub fn missed(&self) -> u64 {
         self.missed
     }
@@ -144,7 +150,15 @@ impl Session {
             if left == Some(Duration::ZERO) {
                 return Woken::TimedOut;
             }
-            sys::futex_wait_any(&words, left.map_or(LOOK, |left| left.min(LOOK)));
+            let none_comes = self.between.is_empty() && self.announced.is_empty();
+            let slice = match none_comes && !self.unready {
+                true => LOOK,
+                false => LOOK_SOON,
+            };
+            sys::futex_wait_any(&words, left.map_or(slice, |left| left.min(slice)));
+            if self.unready {
+                return Woken::News;
+            }
         }
     }
 
@@ -183,6 +197,7 @@ impl Session {
 
     fn attach_new(&mut self, changes: &mut Vec<Change>) {
         self.looked = directory_changed();
+        self.unready = false;
         let mut present = HashSet::new();
         for (pid, inode) in segments() {
             let is_known = self.known.contains(&(pid, inode));
@@ -197,7 +212,12 @@ impl Session {
     fn attach(&mut self, pid: u32, inode: u64, changes: &mut Vec<Change>) -> bool {
         let consumer = match Consumer::attach(pid) {
             Ok(consumer) => consumer,
-            Err(AttachError::NotReady { .. } | AttachError::NotFound { .. }) => return false,
+            Err(AttachError::NotReady { .. }) => {
+                // One that died over it never will be.
+                self.unready |= sys::is_alive(pid, 0);
+                return false;
+            }
+            Err(AttachError::NotFound { .. }) => return false,
             Err(_) => return true,
         };
         if consumer.session() == self.id {
@@ -215,7 +235,7 @@ impl Session {
         fs::metadata(path_of(&crate::segment_name(pid))).is_ok_and(|file| file.ino() == inode)
     }
 
-    /// Finds out which children never came.
+    /// Finds out which children, and which programs that a process executes, never came.
     fn note_children(&mut self) {
         for member in &mut self.members {
             for Child { process, .. } in member.consumer.new_children() {
@@ -224,10 +244,11 @@ impl Session {
                 }
             }
         }
-        let before = self.announced.len();
-        self.announced
-            .retain(|child| sys::is_alive(child.pid, child.start));
-        self.missed += (before - self.announced.len()) as u64;
+        for coming in [&mut self.announced, &mut self.between] {
+            let before = coming.len();
+            coming.retain(|process| sys::is_alive(process.pid, process.start));
+            self.missed += (before - coming.len()) as u64;
+        }
         // Whoever is no member any more was announced long ago, or never will be.
         let members: HashSet<_> = self.members().map(Consumer::id).collect();
         self.came.retain(|process| members.contains(process));

@@ -75,6 +75,22 @@ class Sessions(TestCase):
     def test_the_same_with_asyncio(self) -> None:
         self.follow(asynchronous=True)
 
+    def test_a_child_whose_parent_is_gone_is_followed(self) -> None:
+        with Running(["/bin/sh", "-c", "read line; (/bin/sleep 0.3; /bin/true) & exit 3"]) as tree:
+            tree.consumer().close()
+            with vmmload.Session(tree.pid) as session:
+                tree.send("\n")
+                changes: List[vmmload.Change] = []
+                for _ in session.batches(on_change=changes.append):
+                    pass
+                # The subshell, sleep, and true: the last two by fork and execve, or by execve alone.
+                ends = [str(change.status) for change in changes if not change.came]
+                self.assertEqual(ends[0], "exited 3")
+                self.assertEqual(ends[-1], "exited 0")
+                self.assertGreaterEqual(len(ends), 3)
+                self.assertEqual(session.missed, 0)
+                self.assertEqual(len(ends), len([change for change in changes if change.came]) + 1)
+
     def test_a_member_can_be_kept_for_longer_than_the_session(self) -> None:
         with Running([sys.executable, "-c", TREE]) as tree:
             tree.consumer().close()
@@ -84,7 +100,7 @@ class Sessions(TestCase):
                 def children() -> List[vmmload.Consumer]:
                     session.refresh()
                     found = [member for member in session.members if member.pid != tree.pid]
-                    return found if len(found) == 3 else []
+                    return found if len([member for member in found if member.heat().total >= 50]) == 3 else []
 
                 kept = wait_until("children", children)
                 words = [member.heat_view().words for member in kept]

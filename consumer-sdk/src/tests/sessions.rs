@@ -5,6 +5,7 @@ use crate::{
     Change, Child, End, ProcessId, SegmentConfig, SegmentWriter, Session, Status, Woken,
     segment_name,
 };
+use std::os::unix::fs::FileExt;
 use std::process::{Child as Process, Command};
 use std::time::Duration;
 
@@ -114,4 +115,26 @@ fn a_session_is_not_over_while_a_child_is_about_to_come() {
         assert_eq!(session.refresh(), []);
     }
     assert_eq!((session.wait(None), session.missed()), (Woken::Over, 1));
+}
+
+#[test]
+fn a_segment_that_was_not_ready_at_the_first_look_is_looked_at_again() {
+    let (first, second) = (Living::start(), Living::start());
+    let _writer = first.program(None);
+    let mut session = Session::of(first.0.id()).unwrap();
+    let id = session.id();
+    let _ready = second.program(Some(id));
+    let path = path_of(&segment_name(second.0.id()));
+    let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+    let version = 8;
+    let word = 1u64 << 32;
+    file.write_all_at(&[0; 8], version).unwrap();
+    assert_eq!(session.refresh(), []);
+    while session.wait(AT_ONCE) == Woken::News {
+        assert_eq!(session.refresh(), []);
+    }
+    // Nothing tells.
+    file.write_all_at(&word.to_le_bytes(), version).unwrap();
+    assert_eq!(session.wait(None), Woken::News);
+    assert_eq!(session.refresh().len(), 1);
 }
