@@ -16,7 +16,8 @@ use crate::sys;
 use crate::wire::{Child, Epoch, Event, Header, PAGE_SIZE, PAGES_PER_REGION, REGION_WORDS, field};
 use crate::words::{End, ProcessId, Track};
 use crate::writer::{epoch_memory, heat_memory, link_memory, map_memory, ring_memory};
-use std::fs::File;
+use std::fs::{File, Metadata};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -54,6 +55,8 @@ pub struct Consumer {
     layout: Layout,
     /// As it was at attach; only the part that never changes is used.
     header: Header,
+    /// The user whom the file belongs to.
+    owner: u32,
     ring: RingReader,
     epochs: RingReader,
     links: RingReader,
@@ -70,6 +73,7 @@ impl Clone for Consumer {
             memory: Arc::clone(&self.memory),
             layout: self.layout,
             header: self.header.clone(),
+            owner: self.owner,
             ring: self.ring.clone(),
             epochs: self.epochs.clone(),
             links: self.links.clone(),
@@ -130,7 +134,7 @@ impl Consumer {
         let path = path_of(&segment_name(pid));
         let (file, facts) = open_trusted(&path)?;
         check_owner(&path, &facts, pid)?;
-        Self::map(&path, &file, facts.len(), Some(pid))
+        Self::map(&path, &file, &facts, Some(pid))
     }
 
     /// Attaches to a segment by its file.
@@ -139,23 +143,29 @@ impl Consumer {
     /// See [`AttachError`].
     pub fn open(path: &Path) -> Result<Self, AttachError> {
         let (file, facts) = open_trusted(path)?;
-        Self::map(path, &file, facts.len(), None)
+        Self::map(path, &file, &facts, None)
     }
 
     /// Reads the segment of process `pid`, if that is known.
-    fn map(path: &Path, file: &File, len: u64, pid: Option<u32>) -> Result<Self, AttachError> {
+    fn map(
+        path: &Path,
+        file: &File,
+        facts: &Metadata,
+        pid: Option<u32>,
+    ) -> Result<Self, AttachError> {
         let map =
             |bytes| ReaderMemory::map(file, bytes).map_err(|why| AttachError::unmapped(path, why));
         // The header alone first: it decides whether the rest is what it seems.
         let header = check_header(map(PAGE_SIZE)?.words(), path)?;
         check_pid(path, &header, pid)?;
-        let layout = Layout::from_header(&header, len).map_err(|BadField { field, value }| {
-            AttachError::Layout {
-                path: path.into(),
-                field,
-                value,
-            }
-        })?;
+        let layout =
+            Layout::from_header(&header, facts.len()).map_err(|BadField { field, value }| {
+                AttachError::Layout {
+                    path: path.into(),
+                    field,
+                    value,
+                }
+            })?;
         let memory = Arc::new(map(layout.len)?);
         let ring = RingReader::oldest(ring_memory(memory.words(), &layout));
         let epochs = RingReader::oldest(epoch_memory(memory.words(), &layout));
@@ -164,6 +174,7 @@ impl Consumer {
             memory,
             layout,
             header,
+            owner: facts.uid(),
             ring,
             epochs,
             links,
@@ -313,6 +324,11 @@ impl Consumer {
     /// The first process of the `vmmload run` that this one descends from.
     pub fn session(&self) -> ProcessId {
         self.header.session()
+    }
+
+    /// The user whom the segment belongs to, as the kernel says it.
+    pub(crate) fn owner(&self) -> u32 {
+        self.owner
     }
 
     /// This process, whatever becomes of its id.

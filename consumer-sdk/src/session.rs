@@ -41,6 +41,8 @@ const LOOK_SOON: Duration = Duration::from_millis(2);
 #[derive(Debug)]
 pub struct Session {
     id: ProcessId,
+    /// The user whose process was asked for.
+    owner: u32,
     members: Vec<Member>,
     /// Segments that were looked at: pid and inode. Those that are gone are forgotten.
     known: HashSet<(u32, u64)>,
@@ -82,9 +84,10 @@ impl Session {
     /// # Errors
     /// See [`AttachError`].
     pub fn of(pid: u32) -> Result<Self, AttachError> {
-        let id = Consumer::attach(pid)?.session();
+        let first = Consumer::attach(pid)?;
         let mut session = Self {
-            id,
+            id: first.session(),
+            owner: first.owner(),
             members: Vec::new(),
             known: HashSet::new(),
             announced: HashSet::new(),
@@ -220,7 +223,9 @@ impl Session {
             Err(AttachError::NotFound { .. }) => return false,
             Err(_) => return true,
         };
-        if consumer.session() == self.id {
+        // Anybody can say that they belong here. Only root's processes become other users'.
+        let is_trusted = [0, consumer.owner()].contains(&self.owner) || consumer.owner() == 0;
+        if is_trusted && consumer.session() == self.id {
             let id = consumer.id();
             if !self.announced.remove(&id) {
                 self.came.insert(id);
