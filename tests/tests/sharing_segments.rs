@@ -19,11 +19,13 @@ fn perl() -> &'static str {
 
 /// Whether what needs root can be tried here.
 fn can_be_root() -> bool {
-    let can = machine::is_root() && machine::can_run_inside();
-    if !can {
+    if !machine::can_run_inside() {
+        return false;
+    }
+    if !machine::is_root() {
         machine::skip("only root can mount and become another user");
     }
-    can
+    machine::is_root()
 }
 
 /// Runs a script of the shell with a /dev/shm of its own, of `size`; `$V` is vmmload, and `$N` makes a command
