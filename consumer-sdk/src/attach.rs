@@ -15,8 +15,8 @@
 //! - An owner who lies can show counts that are not true, and nothing worse: every number in a segment is
 //!   checked against the length of the file before it is used to find anything, names are bounded, and a
 //!   sequence that never ends is left after a bounded number of attempts.
-//! - An owner can also shorten the file under its readers. Those who read what others share should expect
-//!   that it ends at any moment.
+//! - An owner who shortens the file under its readers ends what they can read:
+//!   [`Status::Truncated`](crate::Status::Truncated).
 
 use crate::reader_memory::Unmapped;
 use crate::sigbus::{MAX_WATCHED, Unwatched};

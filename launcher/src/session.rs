@@ -115,9 +115,10 @@ fn enter(started: Result<GuestThread, RunError>, mask: u64) -> RunError {
     }
 }
 
-fn find(config: RunConfig, inherited: &Inherited, mask: u64) -> Result<Launch, RunError> {
+fn find(mut config: RunConfig, inherited: &Inherited, mask: u64) -> Result<Launch, RunError> {
     let path = std::env::var_os("PATH");
     let program = command::find(&config.command, path.as_deref())?;
+    config.sharing.namespace = origin::user_namespace();
     let name = program.execfn.as_bytes().rsplit(|&b| b == b'/').next();
     Ok(Launch {
         name: CString::new(name.unwrap_or_default()).unwrap_or_default(),

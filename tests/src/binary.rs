@@ -61,7 +61,7 @@ fn given(path: &Path) -> PathBuf {
         .unwrap_or_else(|cause| panic!("VMMLOAD_BIN={}: {cause}", path.display()))
 }
 
-fn build(package: &str, product: &str) -> PathBuf {
+pub(crate) fn build(package: &str, product: &str) -> PathBuf {
     build_with(&["-p", package], Path::new(product))
 }
 

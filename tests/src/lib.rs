@@ -18,6 +18,7 @@ pub mod oracle;
 mod outcome;
 pub mod packages;
 mod program;
+pub mod ring;
 pub mod scratch;
 pub mod script;
 pub mod segment;

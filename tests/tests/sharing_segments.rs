@@ -133,6 +133,29 @@ fn a_process_that_has_left_the_group_says_so_and_keeps_its_segment_to_itself() {
 }
 
 #[test]
+fn a_process_in_another_user_namespace_shares_nothing_with_another_group_of_that_number() {
+    if !can_be_root() {
+        return;
+    }
+    let unshare = program("/usr/bin/unshare", "util-linux");
+    // There, the group that root is in goes by this number.
+    let map = format!("--map-group={GROUP}");
+    let show =
+        "stat -c '%a %g' /dev/shm/vmmload-$$; (sh -c 'stat -c %a /dev/shm/vmmload-$PPID'; :)";
+    let program = Program::new(unshare).args(["-U", "--map-user=0", &map, "sh", "-c", show]);
+    let outcome = program.option("--ring-group").option(GROUP).inside();
+    assert_eq!(
+        outcome.text(),
+        format!("600 {GROUP}\n600\n"),
+        "{}",
+        outcome.messages()
+    );
+    let messages = outcome.messages();
+    assert_eq!(messages.lines().count(), 1, "{messages}");
+    assert!(messages.contains("in its user namespace"), "{messages}");
+}
+
+#[test]
 fn a_process_with_another_root_shares_its_segment_as_it_was_asked_to() {
     if !can_be_root() {
         return;
@@ -166,8 +189,9 @@ fn others_read_and_list_what_is_shared_and_nothing_else() {
         r#"cp "$V" /dev/shm/vmmload; R="$N /dev/shm/vmmload"
         "$V" run --ring-mode 644 sleep 30 & shared=$!
         "$V" run sleep 30 & private=$!
-        while ! [ -s /dev/shm/vmmload-$shared ] || ! [ -s /dev/shm/vmmload-$private ]; do sleep 0.02; done
-        sleep 0.5
+        for each in $shared $private; do
+            until "$V" dump $each 2>&1 | grep -q '^page'; do sleep 0.02; done
+        done
         count() { grep -c '"command":"sleep 30"'; }
         $R ls --format json | count; $R ls --all --format json | count
         "$V" ls --format json | count; "$V" ls --all | grep -c ' root .* sleep 30 '
@@ -228,7 +252,7 @@ fn dead_segments_are_pruned_and_printed_and_living_ones_stay() {
     }
     let outcome = alone(
         "1g",
-        r#"start() { "$V" run sleep 30 & while ! [ -s /dev/shm/vmmload-$! ]; do sleep 0.02; done; sleep 0.3; }
+        r#"start() { "$V" run sleep 30 & until "$V" dump $! > /dev/null 2>&1; do sleep 0.02; done; }
         start; living=$!
         start; dead=$!; start; also=$!; kill -9 $dead $also; wait $dead $also 2>/dev/null
         "$V" ls --prune | sed "s/$dead/DEAD/; s/$also/ALSO/" | sort; "$V" ls --prune; echo $?
@@ -249,7 +273,7 @@ fn the_next_run_of_the_same_user_prunes_once_and_says_nothing() {
     }
     let outcome = alone(
         "1g",
-        r#"start() { "$V" run sleep 30 & while ! [ -s /dev/shm/vmmload-$! ]; do sleep 0.02; done; sleep 0.3; }
+        r#"start() { "$V" run sleep 30 & until "$V" dump $! > /dev/null 2>&1; do sleep 0.02; done; }
         start; dead=$!
         cp /dev/shm/vmmload-$dead /dev/shm/vmmload-4000000000; chown 65534 /dev/shm/vmmload-4000000000
         "$V" run sh -c "kill -9 $dead; sleep 0.3; (true); sh -c :; ls /dev/shm | grep -cE '^vmmload-($dead|4000000000)$'"
@@ -327,48 +351,53 @@ wait()
 /// How many processes that makes.
 const FAMILY_SIZE: usize = 8;
 
-/// Waits until a family has so many living members, and looks at what each tells of itself and of its children.
+/// Waits until a family has so many living members, of whom their parents have told.
 #[track_caller]
-fn assert_told_of(first: u32, size: usize) {
+fn family_of(first: u32, size: usize) -> Family {
     let mut family = Family::of(first).expect("the first process has a segment");
     let deadline = Instant::now() + machine::patience(Duration::from_secs(20));
-    loop {
+    while Instant::now() < deadline {
         let _ = family.refresh();
         let told: usize = family.members().map(|one| one.children().len()).sum();
-        if (family.members().count() >= size && told + 1 >= size) || Instant::now() >= deadline {
+        if family.members().count() >= size && told + 1 >= size {
             break;
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-    let told: Vec<(u32, ProcessId)> = family
-        .members()
-        .flat_map(|one| {
-            one.children()
-                .into_iter()
-                .map(|child| (one.pid(), child.process))
-        })
-        .collect();
-    let mut members: Vec<_> = family.members().collect();
-    members.sort_by_key(|one| one.pid());
-    assert_eq!(members.len(), size, "{told:?}");
+    family
+}
+
+/// Looks at what each of a family tells of itself and of its children.
+#[track_caller]
+fn assert_told_of(first: u32, size: usize) {
+    let family = family_of(first, size);
+    let children = |one: &Consumer| -> Vec<(u32, ProcessId)> {
+        let children = one.children().into_iter();
+        children.map(|child| (one.pid(), child.process)).collect()
+    };
+    let told: Vec<_> = family.members().flat_map(children).collect();
+    assert_eq!(
+        (family.members().count(), told.len()),
+        (size, size - 1),
+        "{told:?}"
+    );
     assert_eq!((family.id().pid, family.missed()), (first, 0));
-    for one in members {
+    for one in family.members() {
         assert_eq!(one.session(), family.id());
-        let is_it = |(_, child): &&(u32, ProcessId)| child.pid == one.pid();
-        let tellers: Vec<_> = told.iter().filter(is_it).collect();
-        match one.info().parent {
-            None => assert_eq!((one.pid(), tellers.len()), (first, 0), "{told:?}"),
-            Some(parent) => {
-                assert_eq!(tellers.len(), 1, "{} of {parent:?}: {told:?}", one.pid());
-                assert_eq!(
-                    (tellers[0].0, tellers[0].1.start > 0),
-                    (parent.pid, true),
-                    "{told:?}"
-                );
-            }
-        }
+        let tellers: Vec<u32> = told
+            .iter()
+            .filter(|(_, child)| child.pid == one.pid() && child.start > 0)
+            .map(|(parent, _)| *parent)
+            .collect();
+        let parent = one.info().parent.map(|parent| parent.pid);
+        assert_eq!(
+            tellers,
+            parent.into_iter().collect::<Vec<_>>(),
+            "{}: {told:?}",
+            one.pid()
+        );
+        assert_eq!(parent.is_none(), one.pid() == first);
     }
-    assert_eq!(told.len(), size - 1, "{told:?}");
 }
 
 #[test]

@@ -285,7 +285,11 @@ impl RunArgs {
             );
             return Err(clap::Error::raw(ErrorKind::ArgumentConflict, message));
         }
-        Ok(Sharing { mode, group })
+        Ok(Sharing {
+            mode,
+            group,
+            namespace: None,
+        })
     }
 }
 

@@ -282,24 +282,26 @@ mod tests {
         );
     }
 
+    /// Rows of these processes, each with its parent.
+    fn family(info: &Info, processes: &[(u32, u32)]) -> Vec<Row> {
+        let row = |&(pid, parent): &(u32, u32)| {
+            let mut info = info.clone();
+            let start = 0;
+            (info.pid, info.parent) = (pid, Some(ProcessId { pid: parent, start }));
+            Row {
+                info,
+                user: 0,
+                events_per_s: 0.0,
+                depth: 0,
+            }
+        };
+        processes.iter().map(row).collect()
+    }
+
     #[test]
     fn children_stand_below_their_parents() {
         let process = Process::start(b"x\0");
         let info = Consumer::attach(process.pid()).unwrap().info();
-        let row = |(pid, parent)| Row {
-            info: {
-                let mut info = info.clone();
-                info.pid = pid;
-                info.parent = Some(ProcessId {
-                    pid: parent,
-                    start: 0,
-                });
-                info
-            },
-            user: 0,
-            events_per_s: 0.0,
-            depth: 0,
-        };
         let parents = [
             (1, 0),
             (2, 9),
@@ -310,7 +312,7 @@ mod tests {
             (7, 2),
             (8, 3),
         ];
-        let tree = as_tree(parents.map(row).into());
+        let tree = as_tree(family(&info, &parents));
         let places: Vec<_> = tree.iter().map(|row| (row.info.pid, row.depth)).collect();
         let expected = [
             (1, 0),
@@ -326,14 +328,11 @@ mod tests {
         let mut text = Vec::new();
         print_text(&tree[..3], false, &mut text).unwrap();
         let text = String::from_utf8(text).unwrap();
-        assert!(
-            text.contains("  1  x ")
-                && text.contains("  3  \\_ x ")
-                && text.contains("  5     \\_ x "),
-            "{text}"
-        );
+        for line in ["  1  x ", "  3  \\_ x ", "  5     \\_ x "] {
+            assert!(text.contains(line), "{text}");
+        }
         // Whatever segments say, each is listed once.
-        let circle = as_tree([(1, 2), (2, 1), (3, 3)].map(row).into());
+        let circle = as_tree(family(&info, &[(1, 2), (2, 1), (3, 3)]));
         assert_eq!(circle.len(), 3);
     }
 

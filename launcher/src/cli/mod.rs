@@ -61,6 +61,8 @@ pub(crate) struct Sharing {
     pub(crate) mode: u32,
     /// The group of their files; `None`: as for any new file.
     pub(crate) group: Option<u32>,
+    /// The user namespace in which the group has that number, once that is known.
+    pub(crate) namespace: Option<u64>,
 }
 
 impl Sharing {
@@ -68,6 +70,7 @@ impl Sharing {
     pub(crate) const PRIVATE: Self = Self {
         mode: 0o600,
         group: None,
+        namespace: None,
     };
 }
 

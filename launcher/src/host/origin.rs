@@ -57,6 +57,13 @@ pub(crate) fn start() -> u64 {
     start_of("self").unwrap_or(0)
 }
 
+/// The user namespace that this process is in: users and groups have other numbers in each.
+pub(crate) fn user_namespace() -> Option<u64> {
+    let link = filesystem::read_link_at(descriptor()?, c"self/ns/user").ok()?;
+    let number = str::from_utf8(&link).ok()?.strip_prefix("user:[")?;
+    number.strip_suffix(']')?.parse().ok()
+}
+
 /// This process.
 pub(crate) fn own() -> ProcessId {
     let (pid, start) = (pid(), start());
@@ -126,7 +133,7 @@ mod tests {
     fn outside_of_namespaces_a_process_is_who_it_is() {
         remember();
         assert_eq!(pid(), std::process::id());
-        assert!(start() > 0);
+        assert!(start() > 0 && user_namespace().is_some());
         assert_eq!(
             own(),
             ProcessId {

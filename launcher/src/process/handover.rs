@@ -7,7 +7,7 @@
 //! ```text
 //! 8 bytes      MAGIC
 //! 8 each       interval, track, buffer, max-overhead, children, ring-mode, ring-group (NONE: any),
-//!              ring-size, heat-size (NONE: not chosen), summary, mask,
+//!              its user namespace, ring-size, heat-size (NONE: not chosen), summary, mask,
 //!              descriptors of launcher, /proc, program and summary (NONE: there is none)
 //! strings      summary's file, execfn, name, path
 //! lists        argv, envp
@@ -187,6 +187,7 @@ fn encode(outgoing: &Outgoing) -> Vec<u8> {
         u64::from(config.children == Children::Follow),
         config.sharing.mode.into(),
         config.sharing.group.map_or(NONE, u64::from),
+        config.sharing.namespace.unwrap_or(NONE),
         config.ring_size.into(),
         config.heat_size.map_or(NONE, u64::from),
         kind,
@@ -329,6 +330,7 @@ fn decode_numbers(rest: &mut Reader) -> Option<Numbers> {
         sharing: Sharing {
             mode: rest.number()?.try_into().ok()?,
             group: optional(rest.number()?)?,
+            namespace: Some(rest.number()?).filter(|&number| number != NONE),
         },
         ring_size: rest.number()?.try_into().ok()?,
         heat_size: optional(rest.number()?)?,
@@ -441,6 +443,7 @@ mod tests {
             sharing: Sharing {
                 mode: 0o640,
                 group: Some(4711),
+                namespace: Some(9),
             },
             ring_size: 1024,
             heat_size: Some(16),

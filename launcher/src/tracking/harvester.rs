@@ -42,6 +42,15 @@ const SMALL_HEAT_PAGES: u32 = 4096;
 const UNREAD_RECORDS: u32 = 1024;
 const UNREAD_HEAT_PAGES: u32 = 64;
 
+/// Has nobody else read the segments of this process and of those that it starts, and says why.
+fn keep_private(config: &mut RunConfig, why: &str) {
+    messages::say(&format!(
+        "the segment of process {} can be read by its own user only: {why}",
+        origin::pid()
+    ));
+    config.sharing = Sharing::PRIVATE;
+}
+
 /// What the segment of this process is to hold.
 fn segment(config: &RunConfig, command: &[u8], descent: Descent) -> SegmentConfig {
     let mut segment = SegmentConfig::new(origin::pid());
@@ -97,32 +106,30 @@ impl Tracker {
         descent: Descent,
         machine: &Machine,
     ) -> Result<Self, CreateError> {
-        let pid = origin::pid();
+        let Sharing {
+            group, namespace, ..
+        } = config.sharing;
+        if group.is_some() && namespace != origin::user_namespace() {
+            keep_private(
+                config,
+                "--ring-group is another group in its user namespace",
+            );
+        }
         let mut created = Self::create(config, command, descent, machine);
         if let Err(error @ CreateError::Share { .. }) = &created {
-            let cause = with_causes(error);
-            messages::say(&format!(
-                "the segment of process {pid} can be read by its own user only: {cause}"
-            ));
-            config.sharing = Sharing::PRIVATE;
+            keep_private(config, &with_causes(error));
             created = Self::create(config, command, descent, machine);
         }
         let Err(error) = &created else {
             return created;
         };
-        let cause = with_causes(error);
+        let (pid, cause) = (origin::pid(), with_causes(error));
         messages::say(&format!("process {pid} runs without a segment: {cause}"));
-        let mut segment = SegmentConfig {
-            unread: true,
-            ..segment(config, command, descent)
-        };
+        let mut segment = segment(config, command, descent);
+        segment.unread = true;
         (segment.ring_records, segment.heat_pages) = (UNREAD_RECORDS, UNREAD_HEAT_PAGES);
-        Ok(Self::of(
-            &segment,
-            SegmentWriter::create(&segment)?,
-            machine,
-            config,
-        ))
+        let writer = SegmentWriter::create(&segment)?;
+        Ok(Self::of(&segment, writer, machine, config))
     }
 
     fn of(
