@@ -59,6 +59,8 @@ fn the_library_exports_what_the_header_declares_and_nothing_else() {
         facts.contains("Library soname: [libvmmload_consumer.so.1]"),
         "{facts}"
     );
+    // Its handler of SIGBUS must outlive dlclose(3).
+    assert!(facts.contains("NODELETE"), "{facts}");
 }
 
 #[test]
