@@ -5,24 +5,34 @@
 //! block or disturb the process. One that is too slow is told exactly how many records it lost.
 //!
 //! ```no_run
-//! use vmmload_consumer::{Consumer, Item};
+//! use vmmload_consumer::{Consumer, Event, Woken};
 //!
 //! let mut consumer = Consumer::attach(4711)?;
-//! while let Some(item) = consumer.next() {
-//!     match item {
-//!         Item::Event(event) => println!("{:#x} {} {}", event.addr, event.kind.name(), event.count),
-//!         Item::Lost(records) => println!("{records} records lost"),
-//!     }
+//! let mut events = [Event::default(); 4096];
+//! while consumer.wait(None) == Woken::News {
+//!     let batch = consumer.read(&mut events);
+//!     println!("{} records, {} lost", batch.read, batch.lost);
 //! }
-//! println!("hottest page: {:?}", consumer.hottest(1));
+//! println!("hottest pages: {:?}", consumer.hottest(10));
 //! # Ok::<(), vmmload_consumer::AttachError>(())
 //! ```
 //!
-//! [`Consumer::heat`] has the totals of every page since the start, for those who come late, and
-//! [`Consumer::huge_pages`] how they are spread over regions of 2 MiB. [`Consumer::next_epoch`] has the working
-//! set of each epoch, and what watching it has cost.
-//! [`Consumer::mappings`] names what lies at an address. [`list()`] finds the processes. The layout of a
-//! segment is documented byte by byte in `ABI.md`.
+//! # What there is
+//!
+//! - Records of pages that were touched, one for each page, kind and epoch: [`Consumer::read`] many at a time,
+//!   [`Consumer::next`] one by one, [`Consumer::wait`] to sleep until there are more.
+//! - Totals of every page since the start, for those who come late: [`Consumer::heat`] in place,
+//!   [`Consumer::heat_map`] as a copy to compare with a later one, [`Consumer::huge_pages`] by regions of 2 MiB.
+//! - The pages that were written since an epoch, exactly: [`Consumer::pages_written_since`].
+//! - The working set of each epoch, and what watching it has cost: [`Consumer::next_epoch`].
+//! - What lies, and lay, at an address: [`Consumer::mappings`].
+//! - The processes: [`list()`] those that run, [`Session`] for all of one `vmmload run` as they come and go,
+//!   [`Consumer::status`] for what became of one.
+//!
+//! It takes no rights beyond those of the user who runs the process, or of a group that the process is shared
+//! with, and no virtualisation. No part of a segment is trusted, whoever wrote it; the first
+//! attach installs a handler for SIGBUS, which [`leave_sigbus_alone`] tells about. A [`Consumer`] is used by one thread at a time;
+//! [clone](Clone::clone) it for others. The layout of a segment is documented byte by byte in `ABI.md`.
 
 // The model-checking build replaces the atomics, so only the parts written over them are built.
 #![cfg_attr(all(test, loom), allow(dead_code, unused_imports, unused_macros))]
