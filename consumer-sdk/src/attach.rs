@@ -31,6 +31,7 @@ use zerocopy::FromBytes;
 
 /// Why a segment could not be attached to.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum AttachError {
     /// There is no such segment.
     #[error("no segment {path}; start the command with `vmmload run`, or see `vmmload ls`")]

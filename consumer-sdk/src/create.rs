@@ -92,6 +92,7 @@ impl SegmentConfig {
 
 /// Why a segment could not be created.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum CreateError {
     /// A capacity is out of its range.
     #[error(

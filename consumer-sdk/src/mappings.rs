@@ -45,6 +45,7 @@ pub const PROT_SHARED: u32 = 8;
 /// What lies behind a mapping.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u32)]
+#[non_exhaustive]
 pub enum MappingClass {
     /// Private memory without a file.
     #[default]

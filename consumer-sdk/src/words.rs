@@ -29,6 +29,7 @@ impl Kind {
 /// What observed an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
+#[non_exhaustive]
 pub enum Method {
     /// An entry of a vCPU's dirty ring.
     DirtyRing = 0,
@@ -79,6 +80,7 @@ impl Track {
 /// What the launcher counts about its own work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
+#[non_exhaustive]
 pub enum Counter {
     /// System calls executed on the host with the program's own arguments.
     SyscallsRelayed = 0,

@@ -20,6 +20,7 @@ pub struct Written {
 
 /// Why the pages that were written cannot be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum WrittenError {
     /// Nobody looks.
     #[error("stores are not tracked in this process; start it without `--track none`")]

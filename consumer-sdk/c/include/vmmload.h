@@ -61,6 +61,9 @@ typedef struct vmmload_consumer vmmload_consumer;
 /// This process has as many segments attached as one can.
 #define VMMLOAD_E_TOO_MANY 13
 
+/// Something else, which a later library may have a number for.
+#define VMMLOAD_E_OTHER 14
+
 /// This user may not open the segment: only the one who started the process, and root, may, unless it is shared
 /// (vmmload run --ring-mode, --ring-group).
 #define VMMLOAD_E_DENIED 14

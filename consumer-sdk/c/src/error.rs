@@ -32,6 +32,8 @@ pub const VMMLOAD_E_FUTURE: c_int = 11;
 pub const VMMLOAD_E_BUSY: c_int = 12;
 /// This process has as many segments attached as one can.
 pub const VMMLOAD_E_TOO_MANY: c_int = 13;
+/// Something else, which a later library may have a number for.
+pub const VMMLOAD_E_OTHER: c_int = 14;
 
 /// This user may not open the segment: only the one who started the process, and root, may, unless it is shared
 /// (vmmload run --ring-mode, --ring-group).
@@ -99,6 +101,7 @@ impl From<AttachError> for Failure {
             AttachError::Version { .. } => VMMLOAD_E_VERSION,
             AttachError::Layout { .. } => VMMLOAD_E_LAYOUT,
             AttachError::TooMany { .. } => VMMLOAD_E_TOO_MANY,
+            _ => VMMLOAD_E_OTHER,
         };
         Self::of(code, &error)
     }
@@ -110,6 +113,7 @@ impl From<WrittenError> for Failure {
             WrittenError::NotTracked => VMMLOAD_E_NOT_TRACKED,
             WrittenError::TableFull { .. } => VMMLOAD_E_TABLE_FULL,
             WrittenError::Future { .. } => VMMLOAD_E_FUTURE,
+            _ => VMMLOAD_E_OTHER,
         };
         Self::of(code, &error)
     }
