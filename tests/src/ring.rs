@@ -17,19 +17,20 @@ pub fn program() -> &'static Path {
     PROGRAM.get_or_init(|| build("vmmload-ring", "ring"))
 }
 
-/// The reader in C, compiled over the C library.
+/// A reader in C, compiled over the C library: `follow` or `laps`.
 ///
 /// # Panics
 /// When there is no compiler, or it refuses.
 #[must_use]
-pub fn c_reader(scratch: &Scratch) -> PathBuf {
-    let program = scratch.path().join("follow");
+pub fn c_reader(scratch: &Scratch, name: &str) -> PathBuf {
+    let program = scratch.path().join(name);
+    let source = format!("tests/ring/readers/{name}.c");
     let library = consumer_library();
     let directory = library.parent().unwrap_or(Path::new("/"));
     let output = Command::new(packages::c_compiler())
-        .args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-O2", "-I"])
+        .args(["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O2", "-I"])
         .arg(workspace().join("consumer-sdk/c/include"))
-        .arg(workspace().join("tests/ring/readers/follow.c"))
+        .arg(workspace().join(source))
         // Statically, so that nothing needs to be found at run time.
         .arg(directory.join("libvmmload_consumer.a"))
         .arg("-o")
@@ -41,12 +42,13 @@ pub fn c_reader(scratch: &Scratch) -> PathBuf {
     program
 }
 
-/// A Python that imports the package `vmmload`, as it would be installed, and numpy.
+/// A reader in Python, `follow` or `laps`, by a Python that imports the package `vmmload`, as it would be installed,
+/// and numpy.
 ///
 /// # Panics
 /// When they cannot be had.
 #[must_use]
-pub fn python(scratch: &Scratch) -> Command {
+pub fn python_reader(scratch: &Scratch, name: &str) -> Command {
     let python = packages::python();
     let numpy = "/usr/lib/python3/dist-packages/numpy/__init__.py";
     packages::ensure(numpy, "python3-numpy").unwrap_or_else(|message| panic!("{message}"));
@@ -66,6 +68,7 @@ pub fn python(scratch: &Scratch) -> Command {
     }
     let mut command = Command::new(python);
     command
+        .arg(workspace().join(format!("tests/ring/readers/{name}.py")))
         .env("PYTHONPATH", scratch.path())
         .env("PYTHONDONTWRITEBYTECODE", "1");
     command

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use vmmload_tests::scratch::{Scratch, workspace};
+use vmmload_tests::scratch::Scratch;
 use vmmload_tests::{Session, machine, ring};
 
 /// Many laps of the ring.
@@ -125,16 +125,15 @@ fn readers_of_every_kind_see_whole_records_in_order_and_account_for_all() {
 fn readers_in_c_and_python_see_whole_records_in_order_and_account_for_all() {
     let events = machine::work(EVENTS);
     let scratch = Scratch::new();
-    let program = ring::c_reader(&scratch);
+    let program = ring::c_reader(&scratch, "follow");
     let c_reader = |writer: &Writer| {
         let mut command = Command::new(&program);
         command.arg(&writer.file);
         command
     };
     let python_reader = |writer: &Writer| {
-        let source = workspace().join("tests/ring/readers/follow.py");
-        let mut command = ring::python(&scratch);
-        command.arg(source).arg(&writer.file);
+        let mut command = ring::python_reader(&scratch, "follow");
+        command.arg(&writer.file);
         command
     };
     let mut writer = Writer::start("others", events);

@@ -3,6 +3,7 @@
 //! `ring write NAME EVENTS` and `ring follow FILE [slow]` are the stress test's; the others tell figures, as lines of
 //! a key and a number.
 
+mod cpu;
 mod follow;
 mod measure;
 mod pattern;

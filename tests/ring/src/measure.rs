@@ -1,10 +1,11 @@
 //! What publishing, reading and waking up take.
 
 use crate::Outcome;
+use crate::cpu::cpu_ns;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use vmmload_consumer::{
     Consumer, End, Epoch, Event, Item, Kind, Method, SegmentConfig, SegmentWriter, Sighting, Woken,
     monotonic_ns,
@@ -34,11 +35,12 @@ fn record(writer: &mut SegmentWriter, positions: std::ops::Range<u64>) {
     }
 }
 
-/// Nanoseconds of `work` for each of `count`.
+/// Nanoseconds of `work` for each of `count`: of this thread's time on a processor, so that others on the machine
+/// make no difference.
 fn time(count: u64, work: impl FnOnce()) -> f64 {
-    let started = Instant::now();
+    let started = cpu_ns();
     work();
-    started.elapsed().as_nanos() as f64 / count as f64
+    (cpu_ns() - started) as f64 / count as f64
 }
 
 /// A record with its heat, and one that the heat table has no room for, which leaves the ring alone.

@@ -12,6 +12,7 @@ mod overhead;
 mod pairs;
 mod processes;
 mod report;
+mod ring;
 mod row;
 mod rows;
 mod runner;

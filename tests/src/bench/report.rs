@@ -236,7 +236,7 @@ fn target(row: &Row, outcome: &Outcome) -> String {
     let (Some(limit), Some(met)) = (row.target_at_most, outcome.met) else {
         return String::new();
     };
-    let verdict = match (met, outcome.compared) {
+    let verdict = match (met, outcome.compared.or(outcome.mini_vm)) {
         (true, _) => "met",
         (false, Some(_)) => "MISSED",
         (false, None) => "NOT MEASURED",

@@ -41,7 +41,7 @@ pub(crate) enum Comparison {
     /// How much more inside than the bare relay measured beside it: where `syscall` itself has to be
     /// emulated, this leaves out what no relay could save.
     OverBareRelay,
-    /// Nothing to compare: the row is a reference itself.
+    /// Nothing to compare: the row is a figure by itself, and what is to be reached is that.
     None,
 }
 
@@ -132,7 +132,7 @@ pub(crate) struct Row {
     pub(crate) mini_vm: Vec<f64>,
     /// Where the workload's pages are counted, one for each pair.
     pub(crate) recorded: Vec<Recorded>,
-    /// The comparison's median over the pairs may be at most this (a factor, or in the row's unit).
+    /// The comparison's median over the pairs, or the figure's, may be at most this (a factor, or in the row's unit).
     pub(crate) target_at_most: Option<f64>,
     pub(crate) note: Option<String>,
     /// Why (further) samples are missing.
@@ -172,9 +172,13 @@ impl Row {
     /// Medians, the per-pair comparison and whether the target is met.
     pub(crate) fn outcome(&self) -> Outcome {
         let compared = Spread::of(&self.per_pair());
+        let judged = match self.comparison {
+            Comparison::None => Spread::of(&self.mini_vm),
+            _ => compared,
+        };
         let met = self
             .target_at_most
-            .map(|limit| compared.is_some_and(|c| c.median <= limit));
+            .map(|limit| judged.is_some_and(|figure| figure.median <= limit));
         Outcome {
             native: Spread::of(&self.native),
             inside: Spread::of(&self.inside),

@@ -10,6 +10,7 @@ use super::options::Options;
 use super::overhead;
 use super::pairs::{self, Commands, Metric, Scenario, Values};
 use super::processes;
+use super::ring;
 use super::row::Tracking::Off;
 use super::row::{Comparison, EVERY_100_MS, EVERY_SECOND, Row, Tracking, Unit};
 use super::runner::{Finished, Runner};
@@ -55,6 +56,7 @@ pub(crate) fn run_all(runner: &Runner, options: &Options, add: &mut dyn FnMut(Ro
     overhead::measure(runner, options, add);
     costs::measure(runner, options, add);
     huge_pages::measure(runner, options, add);
+    ring::measure(options, add);
 }
 
 impl Bench<'_> {
