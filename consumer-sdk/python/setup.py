@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import NoReturn
 
-from setuptools import setup
+from setuptools import Distribution, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_py import build_py
 
@@ -101,17 +101,21 @@ class BuildWithLibrary(build_py):
 class WheelOfThisPlatform(bdist_wheel):
     """The library is of one platform, but of no particular Python."""
 
-    def finalize_options(self) -> None:
-        super().finalize_options()
-        self.root_is_pure = False
-
     def get_tag(self) -> "tuple[str, str, str]":
         return "py3", "none", "linux_x86_64"
+
+
+class WithLibrary(Distribution):
+    """What makes setuptools lay it out as a package of one platform."""
+
+    def has_ext_modules(self) -> bool:
+        return True
 
 
 scratch = tempfile.mkdtemp(prefix="vmmload-build-")
 atexit.register(shutil.rmtree, scratch, ignore_errors=True)
 setup(
+    distclass=WithLibrary,
     cmdclass={"build_py": BuildWithLibrary, "bdist_wheel": WheelOfThisPlatform},
     options={"build": {"build_base": scratch}, "egg_info": {"egg_base": scratch}},
 )
