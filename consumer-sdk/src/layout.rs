@@ -29,6 +29,16 @@ pub(crate) struct Layout {
     pub(crate) strings: usize,
     pub(crate) string_bytes: usize,
     pub(crate) len: usize,
+    parts: Parts,
+}
+
+/// Begin and end of the parts that each event goes to, in words: kept, because working them out takes longer than
+/// publishing does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Parts {
+    ring: (usize, usize),
+    regions: (usize, usize),
+    cells: (usize, usize),
 }
 
 /// How large the parts of a segment are to be.
@@ -90,6 +100,11 @@ impl Layout {
         let cells = page_up(regions + heat_pages * REGION_WORDS * WORD);
         let maps = cells + heat_pages * PAGE_SIZE;
         let strings = maps + 2 * map_table_bytes(map_entries);
+        let parts = Parts {
+            ring: words(ring, ring_records * size_of::<EventRecord>()),
+            regions: words(regions, heat_pages * REGION_WORDS * WORD),
+            cells: words(cells, heat_pages * PAGE_SIZE),
+        };
         Ok(Self {
             ring,
             ring_records,
@@ -105,6 +120,7 @@ impl Layout {
             strings,
             string_bytes: page_up(text),
             len: strings + page_up(text),
+            parts,
         })
     }
 
@@ -157,27 +173,30 @@ impl Layout {
 
     /// Words of the event ring.
     pub(crate) fn ring_words(&self) -> Range<usize> {
-        words(self.ring, self.ring_records * size_of::<EventRecord>())
+        let (start, end) = self.parts.ring;
+        start..end
     }
 
     /// Words of the ring of epochs.
     pub(crate) fn epoch_words(&self) -> Range<usize> {
-        words(self.epochs, self.epoch_records * size_of::<EpochSlot>())
+        range(self.epochs, self.epoch_records * size_of::<EpochSlot>())
     }
 
     /// Words of the ring of process links.
     pub(crate) fn link_words(&self) -> Range<usize> {
-        words(self.links, self.link_records * size_of::<LinkSlot>())
+        range(self.links, self.link_records * size_of::<LinkSlot>())
     }
 
     /// Words of the heat table's list of regions.
     pub(crate) fn region_words(&self) -> Range<usize> {
-        words(self.regions, self.heat_pages * REGION_WORDS * WORD)
+        let (start, end) = self.parts.regions;
+        start..end
     }
 
     /// Words of the heat table's counter pages.
     pub(crate) fn cell_words(&self) -> Range<usize> {
-        words(self.cells, self.heat_pages * PAGE_SIZE)
+        let (start, end) = self.parts.cells;
+        start..end
     }
 
     /// Byte offset of mapping table `index`, 0 or 1.
@@ -187,7 +206,7 @@ impl Layout {
 
     /// Words of mapping table `index`, 0 or 1.
     pub(crate) fn map_words(&self, index: usize) -> Range<usize> {
-        words(
+        range(
             self.map_table(index),
             self.map_entries * size_of::<MapRecord>(),
         )
@@ -195,7 +214,7 @@ impl Layout {
 
     /// Words of the string area.
     pub(crate) fn string_words(&self) -> Range<usize> {
-        words(self.strings, self.string_bytes)
+        range(self.strings, self.string_bytes)
     }
 }
 
@@ -231,8 +250,13 @@ fn check_fixed(header: &Header, file_len: u64) -> Result<(), BadField> {
     Ok(())
 }
 
-fn words(offset: usize, bytes: usize) -> Range<usize> {
-    offset / WORD..(offset + bytes) / WORD
+fn words(offset: usize, bytes: usize) -> (usize, usize) {
+    (offset / WORD, (offset + bytes) / WORD)
+}
+
+fn range(offset: usize, bytes: usize) -> Range<usize> {
+    let (start, end) = words(offset, bytes);
+    start..end
 }
 
 fn map_table_bytes(entries: usize) -> usize {
