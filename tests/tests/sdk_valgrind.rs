@@ -71,11 +71,11 @@ fn tests_of_the_sdk() -> PathBuf {
     let messages = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{messages}");
     let text = String::from_utf8_lossy(&output.stdout);
-    let built = text.lines().filter_map(|line| {
+    let mut built = text.lines().filter_map(|line| {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;
         message["executable"].as_str().map(PathBuf::from)
     });
-    built.last().expect("cargo names what it has built")
+    built.next_back().expect("cargo names what it has built")
 }
 
 #[test]
