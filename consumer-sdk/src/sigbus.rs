@@ -185,15 +185,12 @@ fn mend(address: u64) -> bool {
     // reader. Nobody holds a reference to plain data in it. By system call, since it is not said of mmap(3)
     // that a handler may call it.
     let mapped = unsafe {
-        libc::syscall(
-            libc::SYS_mmap,
-            page * PAGE_SIZE as u64,
-            (end - page) * PAGE_SIZE as u64,
-            libc::PROT_READ,
-            libc::MAP_FIXED | libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
-            -1,
-            0,
-        )
+        // Each argument as wide as the register that it is passed in.
+        let bytes = (end - page) * PAGE_SIZE as u64;
+        let flags = libc::MAP_FIXED | libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        let [readable, flags] = [libc::PROT_READ, flags].map(i64::from);
+        let start = page * PAGE_SIZE as u64;
+        libc::syscall(libc::SYS_mmap, start, bytes, readable, flags, -1_i64, 0_i64)
     };
     mapped != -1
 }
@@ -247,7 +244,8 @@ unsafe fn die(signal: c_int, info: *mut libc::siginfo_t, was_sent: bool) {
     unsafe {
         libc::sigaction(signal, &raw const DEFAULT, ptr::null_mut());
         if was_sent {
-            let (process, thread) = (libc::getpid(), libc::syscall(libc::SYS_gettid));
+            let thread = libc::syscall(libc::SYS_gettid);
+            let [process, signal] = [libc::getpid(), signal].map(i64::from);
             libc::syscall(
                 libc::SYS_rt_tgsigqueueinfo,
                 process,
