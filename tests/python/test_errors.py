@@ -87,6 +87,16 @@ class Errors(TestCase):
             self.assertIs(consumer.status.state, vmmload.State.DIED)
             self.assertEqual(len(list(consumer)), consumer.info.published)
 
+    def test_a_file_that_is_cut_under_its_reader_reads_as_zeroes(self) -> None:
+        good = self.copy_of_one()
+        with vmmload.open(good) as consumer:
+            view = consumer.heat_view()
+            self.assertGreater(int(view.words.sum()), 0)
+            os.truncate(good, HEADER)
+            self.assertEqual(int(view.words.sum()), 0)
+            self.assertIs(consumer.status.state, vmmload.State.TRUNCATED)
+            self.assertEqual(list(consumer), [])
+
     def test_who_is_not_in_vmmload_is_not_found(self) -> None:
         with self.assertRaisesRegex(vmmload.NotFound, f"vmmload-{os.getpid()}; start the command with `vmmload run`"):
             vmmload.attach(os.getpid())

@@ -116,6 +116,8 @@ class Reading(TestCase):
             own.flags.writeable = False
             with self.assertRaises(ValueError):
                 consumer.read(into=own)
+            with self.assertRaises(ValueError):
+                consumer.read(0)
             self.assertEqual(consumer.position, before)
 
     def test_threads_that_share_a_consumer_share_the_events_out(self) -> None:

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use vmmload_consumer::Kind;
 use vmmload_tests::python::{Environment, examples, files, sources};
-use vmmload_tests::scratch::Scratch;
+use vmmload_tests::scratch::{Scratch, cache};
 use vmmload_tests::segment::Segment;
 use vmmload_tests::watched::Watched;
 use vmmload_tests::{consumer_library, machine};
@@ -40,25 +40,19 @@ fn the_oldest_python_can_do_the_same() {
         // Most machines have none; Debian's own is tested everywhere.
         return;
     };
-    for module in [
-        "reading",
-        "following",
-        "heat",
-        "errors",
-        "session",
-        "interface",
-    ] {
+    // What differs between versions of Python: its types, asyncio, and how C is called.
+    for module in ["reading", "following", "interface"] {
         environment.run_tests(module);
     }
 }
 
 #[test]
 fn package_and_examples_are_fully_typed() {
-    let cache = Scratch::new();
+    let cache = cache("python/mypy");
     let mypy = Environment::of_debian()
         .program("python")
         .args(["-m", "mypy", "--strict", "--cache-dir"])
-        .arg(cache.path())
+        .arg(cache)
         .arg(sources().join("src"))
         .arg(examples());
     mypy.native().assert_success("mypy --strict");
@@ -84,7 +78,7 @@ fn the_wheel_is_of_this_platform_and_leaves_the_sources_alone() {
     assert!(wheel.contains("Tag: py3-none-linux_x86_64\n"), "{wheel}");
     let built = |path: &&PathBuf| {
         let text = path.to_string_lossy();
-        text.contains("build/") || text.contains("egg-info") || text.ends_with(".so")
+        text.contains("build/") || text.contains("egg-info")
     };
     let sources = files(&sources());
     assert_eq!(sources.iter().find(built), None);

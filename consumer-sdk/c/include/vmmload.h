@@ -66,7 +66,7 @@ typedef struct vmmload_consumer vmmload_consumer;
 
 /// This user may not open the segment: only the one who started the process, and root, may, unless it is shared
 /// (vmmload run --ring-mode, --ring-group).
-#define VMMLOAD_E_DENIED 14
+#define VMMLOAD_E_DENIED 15
 
 /// In the rights of a mapping: it may be read.
 #define VMMLOAD_PROT_READ 1

@@ -37,7 +37,7 @@ pub const VMMLOAD_E_OTHER: c_int = 14;
 
 /// This user may not open the segment: only the one who started the process, and root, may, unless it is shared
 /// (vmmload run --ring-mode, --ring-group).
-pub const VMMLOAD_E_DENIED: c_int = 14;
+pub const VMMLOAD_E_DENIED: c_int = 15;
 
 /// Bytes of the text of an error, with its NUL.
 const TEXT_BYTES: usize = 1024;

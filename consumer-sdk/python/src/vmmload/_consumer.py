@@ -95,6 +95,8 @@ class Consumer:
         """
         if into is not None:
             return self._fill(into)
+        if max < 1:
+            raise ValueError(f"no events can be read into room for {max}")
         # Taken while it is used: a signal handler may read, too.
         scratch, self._scratch = self._scratch, None
         if scratch is None or len(scratch) < max:

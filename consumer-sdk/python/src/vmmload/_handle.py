@@ -1,6 +1,7 @@
 """What owns the C library's objects, and lets go of them when nothing uses them any more."""
 
 import ctypes
+import itertools
 import os
 import threading
 import weakref
@@ -17,29 +18,35 @@ class Handle:
     given back with the last of them, however early the consumer itself is closed or forgotten.
     """
 
-    def __init__(self, pointer: int, give_back: Optional[Callable[[int], Any]], owner: Optional["Handle"] = None):
+    def __init__(self, pointer: int, give_back: Callable[[int], Any]) -> None:
         #: What the C functions take.
         self.pointer = pointer
-        #: What the memory belongs to, where this handle is only lent.
-        self.owner = owner
         #: Held while the cursor moves: one thread at a time.
         self.lock = threading.RLock()
-        if give_back is not None:
-            # Not at the end of the interpreter, when threads may still wait in the library: the kernel cleans up.
-            weakref.finalize(self, give_back, pointer).atexit = False
-        with _registry_lock:
-            _handles.add(self)
+        # Not at the end of the interpreter, when threads may still wait in the library: the kernel cleans up.
+        weakref.finalize(self, give_back, pointer).atexit = False
+        self.number = next(_numbers)
+        _handles.add(self)
 
 
-_registry_lock = threading.RLock()
+_numbers = itertools.count()
 _handles: "weakref.WeakSet[Handle]" = weakref.WeakSet()
 _held: List[Handle] = []
 
 
+def _all_handles() -> List[Handle]:
+    while True:
+        try:
+            return list(_handles)
+        except RuntimeError:
+            # Another thread has made one meanwhile.
+            continue
+
+
 def _before_fork() -> None:
     """Lets no thread be in the middle of a read: the child has that thread's half-moved cursor, but not the thread."""
-    _registry_lock.acquire()
-    _held.extend(_handles)
+    # In the order in which they were made: who holds a session's lock may wait for that of a new member.
+    _held.extend(sorted(_all_handles(), key=lambda handle: handle.number))
     for handle in _held:
         handle.lock.acquire()
 
@@ -48,7 +55,6 @@ def _after_fork() -> None:
     for handle in _held:
         handle.lock.release()
     _held.clear()
-    _registry_lock.release()
 
 
 os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)

@@ -118,6 +118,8 @@ class HeatMap:
         """Copies what a view shows."""
         keys = view.keys.copy()
         order = np.argsort(keys, kind="stable")
+        # A later version of vmmload may know other kinds.
+        order = order[_kinds(keys[order]) <= max(Kind)]
         # Whole words are copied, so that count and epoch of a page belong together.
         words = view.words[order]
         counts = words.astype(np.uint32)

@@ -84,8 +84,8 @@ class Session:
 
     @property
     def missed(self) -> int:
-        """Processes that came and went between two refreshes, so that nothing of them could be read, as far as that is
-        known."""
+        """Processes, or programs that they executed, that came and went between two refreshes, so that nothing of them
+        could be read; as far as that is known."""
         return self._call(lib.vmmload_session_missed)
 
     def refresh(self) -> List[Change]:
