@@ -1,6 +1,6 @@
 //! A writer as fast as it can be.
 
-use crate::cpu::cpu_ns;
+use crate::cpu::{PARTS, quickest};
 use crate::{Outcome, pattern};
 use std::io::stdin;
 use vmmload_consumer::{End, Epoch, SegmentConfig, SegmentWriter};
@@ -11,20 +11,31 @@ pub(crate) fn run(name: &str, events: u64) -> Outcome {
     println!("ready");
     let mut line = String::new();
     stdin().read_line(&mut line)?;
-    let started = cpu_ns();
-    publish(&mut writer, events);
-    let took = cpu_ns() - started;
+    let part = events / PARTS;
+    let ns = quickest(events, |number| {
+        // What does not divide goes with the last one.
+        let rest = if number + 1 == PARTS {
+            events % PARTS
+        } else {
+            0
+        };
+        publish(&mut writer, number * part..(number + 1) * part + rest);
+    });
     writer.finish(End::Exited(0));
-    println!("ns_per_event {}", took as f64 / events as f64);
+    println!("ns_per_event {ns}");
     stdin().read_line(&mut line)?;
     Ok(())
 }
 
-fn publish(writer: &mut SegmentWriter, events: u64) {
-    for first in (0..events).step_by(pattern::EPOCH as usize) {
-        let (number, time_ns) = pattern::epoch(first);
+fn publish(writer: &mut SegmentWriter, positions: std::ops::Range<u64>) {
+    let mut position = positions.start;
+    while position < positions.end {
+        let (number, time_ns) = pattern::epoch(position);
         writer.begin_epoch(number, time_ns);
-        for position in first..events.min(first + pattern::EPOCH) {
+        let end = positions
+            .end
+            .min((position / pattern::EPOCH + 1) * pattern::EPOCH);
+        for position in position..end {
             let seen = pattern::sighting(position);
             let index = writer.region(seen.addr, seen.kind);
             writer.record(index, seen);
@@ -33,5 +44,6 @@ fn publish(writer: &mut SegmentWriter, events: u64) {
             number,
             ..Epoch::default()
         });
+        position = end;
     }
 }

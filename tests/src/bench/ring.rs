@@ -1,5 +1,6 @@
 //! Rows about the ring by itself, without a program or a VM: publishing, reading, waking up, and what readers cost
-//! the writer. Times are those on a processor, but for the latencies, so that a busy machine shows less.
+//! the writer. Times are those on a processor, in the quickest of five parts of a run, but for the latencies: so
+//! that a busy machine shows less.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
