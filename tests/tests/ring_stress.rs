@@ -95,6 +95,7 @@ fn readers_of_every_kind_see_whole_records_in_order_and_account_for_all() {
     let events = machine::work(EVENTS);
     let mut writer = Writer::start("rust", events);
     let mut readers = vec![
+        start(rust_reader(&writer, &["polling"])),
         start(rust_reader(&writer, &[])),
         start(rust_reader(&writer, &["slow"])),
     ];

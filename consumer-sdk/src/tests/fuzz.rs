@@ -279,7 +279,9 @@ struct Scribbled {
 impl Scribbled {
     fn new(name: &str, bytes: &[u8]) -> Self {
         let place = Place::new(name, None);
-        let (memory, _) = WriterMemory::create(place, bytes.len()).unwrap();
+        let (memory, file) = WriterMemory::create(place, bytes.len()).unwrap();
+        // As a writer that lives: whoever prunes dead segments meanwhile leaves it alone.
+        file.lock_shared().unwrap();
         memory.populate(0..bytes.len()).unwrap();
         for (word, value) in memory.words().iter().zip(bytes.as_chunks().0) {
             word.store(u64::from_le_bytes(*value), Ordering::Relaxed);

@@ -30,8 +30,23 @@ impl Tally {
     }
 }
 
-/// Reads as fast as it can, in batches.
+/// Reads in batches, and sleeps when there is nothing, till the end of an epoch.
 pub(crate) fn fast(file: &str) -> Outcome {
+    follow(file, |consumer| consumer.wait(None) == Woken::Over)
+}
+
+/// Reads in batches, and looks again when there is nothing.
+pub(crate) fn polling(file: &str) -> Outcome {
+    let mut looks = 0u32;
+    follow(file, |consumer| {
+        looks += 1;
+        // Whether the writer lives is a question to the system, and takes far longer than a look.
+        looks.is_multiple_of(1 << 16) && consumer.wait(Some(Duration::ZERO)) == Woken::Over
+    })
+}
+
+/// `rest` is called when there is nothing to read, and tells whether there will never be.
+fn follow(file: &str, mut rest: impl FnMut(&Consumer) -> bool) -> Outcome {
     let mut consumer = Consumer::open(Path::new(file))?;
     let mut tally = Tally::new(&consumer);
     let mut events = vec![Event::default(); 4096];
@@ -41,7 +56,7 @@ pub(crate) fn fast(file: &str) -> Outcome {
         check(&events[..batch.read], before, consumer.position())?;
         tally.read += batch.read as u64;
         tally.lost += batch.lost;
-        if batch.read == 0 && consumer.wait(None) == Woken::Over {
+        if batch.read == 0 && rest(&consumer) {
             tally.print(&consumer);
             return Ok(());
         }

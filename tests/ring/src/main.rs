@@ -1,6 +1,6 @@
 //! Writers and readers of a segment, each a process of its own and as fast as a release build makes it.
 //!
-//! `ring write NAME EVENTS` and `ring follow FILE [slow]` are the stress test's; the others tell figures, as lines of
+//! `ring write NAME EVENTS` and `ring follow FILE [polling|slow]` are the stress test's; the others tell figures, as lines of
 //! a key and a number.
 
 mod cpu;
@@ -29,6 +29,7 @@ fn run(arguments: &[&str]) -> Outcome {
     match arguments {
         ["write", name, events] => write::run(name, events.parse()?),
         ["follow", file] => follow::fast(file),
+        ["follow", file, "polling"] => follow::polling(file),
         ["follow", file, "slow"] => follow::slow(file),
         ["idle", file] => follow::idle(file),
         ["publish", events] => measure::publish(events.parse()?),
