@@ -177,9 +177,10 @@ fn action() -> (usize, c_int) {
 fn left_alone() {
     crate::leave_sigbus_alone();
     let before = action();
-    let (_writer, consumer) = pair(&small(1024));
+    let (writer, consumer) = pair(&small(1024));
     assert_eq!(consumer.status(), Status::Running);
     assert_eq!(action(), before);
+    drop(writer);
     process::exit(HANDLED);
 }
 
@@ -201,13 +202,14 @@ fn full() {
 
 fn too_many() {
     let name = unique_name();
-    let _writer = SegmentWriter::create_named(&small(64), &name).unwrap();
+    let writer = SegmentWriter::create_named(&small(64), &name).unwrap();
     let open = || Consumer::open(&path_of(&name));
     let mut attached: Vec<Consumer> = (0..4096).map(|_| open().unwrap()).collect();
     let refused = open().unwrap_err();
     assert!(matches!(refused, AttachError::TooMany { .. }), "{refused}");
     attached.pop();
     open().unwrap();
+    drop(writer);
     process::exit(HANDLED);
 }
 
