@@ -17,6 +17,8 @@ use std::{env, io, thread};
 use vmmload_consumer::{Consumer, MappingClass, Status, Woken};
 
 const PAGE: u64 = 4096;
+/// Epochs of programs with little time on a processor go on for long, since tracking may take only so much of it.
+const LONGEST_EPOCH: Duration = Duration::from_secs(60);
 /// A store at the very end of an epoch may count in the next one.
 const EPOCHS_OF_PROOF: u32 = 3;
 
@@ -82,10 +84,10 @@ impl Replica {
     fn wait_for_epoch(&mut self) -> Result<(), Failure> {
         // The records themselves are not needed: what was written is asked for by epoch.
         self.consumer.skip_to_now();
-        match self.consumer.wait(Some(Duration::from_secs(10))) {
+        match self.consumer.wait(Some(LONGEST_EPOCH)) {
             Woken::News => Ok(()),
             Woken::TimedOut => {
-                Err("no epoch has ended for 10 seconds; is the process stopped?".into())
+                Err("no epoch has ended for a minute; is the process stopped?".into())
             }
             Woken::Over => Err("the process is gone, and its memory with it".into()),
         }

@@ -41,7 +41,7 @@ fn a_heap_that_changes_in_every_way_is_copied_without_missing_a_page() {
 
 #[test]
 fn pages_that_are_left_alone_are_copied_too() {
-    keep_copy(changing_heap(), &["-i", "10ms", "--max-overhead", "5"]);
+    keep_copy(changing_heap(), &["-i", "10ms", "--max-overhead", "20"]);
 }
 
 #[test]
