@@ -13,6 +13,20 @@ use crate::guest::layout::PAGE;
 /// Pages looked at in one go.
 const PAGES: u64 = 1 << 16;
 
+/// Has `memory` backed page by page. What is used here and there must not become resident by 2 MiB, neither at the
+/// first touch nor later (admin-guide/mm/transhuge.rst: `enabled` may be `always`).
+pub(crate) fn back_page_by_page<T>(memory: &mut [T]) {
+    let Range { start, end } = memory.as_mut_ptr_range();
+    let start = (start as u64).next_multiple_of(PAGE);
+    let end = end as u64 & !(PAGE - 1);
+    if start < end {
+        let args = [start, end - start, libc::MADV_NOHUGEPAGE as u64, 0, 0, 0];
+        // SAFETY: the pages lie within `memory`, and the advice does not change what is in them. A kernel without
+        // huge pages refuses it, which is as good.
+        unsafe { relay::raw(libc::SYS_madvise, args) };
+    }
+}
+
 /// What of some ranges of addresses is in memory.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Residency {

@@ -8,6 +8,7 @@ use vmmload_consumer::{HeatIndex, Kind, MappingClass, MappingEntry};
 use zerocopy::FromZeros;
 
 use crate::guest::layout::PAGE;
+use crate::host::residency;
 use crate::process::mappings::{Mapping, Mappings};
 
 /// Most mappings that are remembered after they are gone.
@@ -187,7 +188,9 @@ impl Census {
 /// Zeroed elements whose memory stays untouched until it is used. (`vec!` writes larger ones itself.)
 pub(super) fn untouched<T: FromZeros>(len: usize) -> Vec<T> {
     // Without the memory for it the launcher ends, as it does for any other memory of its own.
-    T::new_vec_zeroed(len).expect("memory for the counts")
+    let mut elements = T::new_vec_zeroed(len).expect("memory for the counts");
+    residency::back_page_by_page(&mut elements);
+    elements
 }
 
 /// A mapping as it is published.
