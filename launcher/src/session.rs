@@ -82,8 +82,7 @@ impl RunError {
 
 /// Runs the command. Returns only if it could not be started.
 pub(crate) fn run(config: RunConfig, inherited: &Inherited) -> RunError {
-    // Until the first thread has its place, signals wait in the kernel.
-    let mask = host::set_mask(u64::MAX);
+    let mask = prepare_signals();
     handover::remember_launcher();
     origin::remember();
     let started = find(config, inherited, mask).and_then(|launch| {
@@ -97,9 +96,16 @@ pub(crate) fn run(config: RunConfig, inherited: &Inherited) -> RunError {
 /// Goes on with the program that an earlier image of this process hands over through `descriptor`.
 /// Returns only if it could not be started.
 pub(crate) fn resume(descriptor: RawFd, inherited: &Inherited) -> RunError {
-    let mask = host::set_mask(u64::MAX);
+    let mask = prepare_signals();
     let launch = handover::take_over(descriptor).map_err(RunError::from);
     enter(launch.and_then(|launch| start(launch, inherited)), mask)
+}
+
+/// Leaves signals to the program: until its first thread has its place they wait in the kernel, and what SIGBUS does
+/// is the program's to say, so no segment that is looked at on the way may change it. Returns the mask from before.
+fn prepare_signals() -> u64 {
+    vmmload_consumer::leave_sigbus_alone();
+    host::set_mask(u64::MAX)
 }
 
 fn enter(started: Result<GuestThread, RunError>, mask: u64) -> RunError {
@@ -158,8 +164,6 @@ fn start(launch: Launch, inherited: &Inherited) -> Result<GuestThread, RunError>
         descent,
         is_typed,
     } = launch;
-    // What SIGBUS does is the program's to say.
-    vmmload_consumer::leave_sigbus_alone();
     let (kvm, caps) = caps::open().map_err(CreateVmError::from)?;
     let machine = Machine::create(&kvm, caps, Tracking::of(&config), known.as_ref())?;
     let (mut vcpu, mut ring) = Vcpu::create(machine, 0).map_err(RunError::Vcpu)?;
