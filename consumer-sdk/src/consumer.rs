@@ -440,13 +440,13 @@ impl Consumer {
 
     fn end(&self) -> Option<End> {
         // Pairs with the store in `SegmentWriter::finish`.
-        End::from_word(load_acquire(&self.memory.words()[field!(end)]))
+        End::from_word(load_acquire(self.word(field!(end))))
     }
 
     /// The segment's facts and counts as they are now.
     pub fn info(&self) -> Info {
         // Pairs with the store in `SegmentWriter::begin_epoch`.
-        let epoch = load_acquire(&self.memory.words()[field!(epoch)]) as u32;
+        let epoch = load_acquire(self.word(field!(epoch))) as u32;
         let now = load_header(self.memory.words()).unwrap_or_else(|| self.header.clone());
         Info::new(&self.header, &now, epoch)
     }
@@ -464,6 +464,6 @@ impl Consumer {
     }
 
     pub(crate) fn load(&self, index: usize) -> u64 {
-        self.memory.words()[index].load(Ordering::Relaxed)
+        self.word(index).load(Ordering::Relaxed)
     }
 }

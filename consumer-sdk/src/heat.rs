@@ -219,17 +219,9 @@ impl HeatWriter {
         before == 0 && count > 0 && !self.touched_otherwise(heat, index, addr)
     }
 
-    /// Stores to a page that has had write events go unseen from now on.
-    pub(crate) fn leave_alone(&self, heat: HeatMemory<'_>, addr: u64) {
-        self.set_epoch(heat, addr, UNWATCHED);
-    }
-
-    /// Stores to a page are seen again in this epoch.
-    pub(crate) fn watch_again(&self, heat: HeatMemory<'_>, addr: u64, epoch: u32) {
-        self.set_epoch(heat, addr, epoch);
-    }
-
-    fn set_epoch(&self, heat: HeatMemory<'_>, addr: u64, epoch: u32) {
+    /// Says when a page that has had write events was written last: in this epoch, or in each, while stores there
+    /// go unseen ([`UNWATCHED`]).
+    pub(crate) fn set_epoch(&self, heat: HeatMemory<'_>, addr: u64, epoch: u32) {
         let Some(index) = self.known_region(addr, Kind::Write).map(HeatIndex::get) else {
             return;
         };

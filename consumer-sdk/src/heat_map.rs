@@ -13,9 +13,12 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HeatMap {
     /// By first address of the 2 MiB region, and kind: what [`Consumer::heat_words`](crate::Consumer::heat_words)
-    /// has, one word for each page.
-    regions: BTreeMap<(u64, Kind), Box<[u64; PAGES_PER_REGION]>>,
+    /// has.
+    regions: BTreeMap<(u64, Kind), Words>,
 }
+
+/// One word for each page of a region.
+type Words = Box<[u64; PAGES_PER_REGION]>;
 
 impl HeatMap {
     pub(crate) fn of_table(memory: HeatMemory<'_>) -> Self {
@@ -32,10 +35,7 @@ impl HeatMap {
 
     /// Every page with events, by address, then kind in each region of 2 MiB.
     pub fn iter(&self) -> impl Iterator<Item = Heat> + '_ {
-        self.regions.iter().flat_map(|(&(base, kind), words)| {
-            let cells = words.iter().enumerate();
-            cells.filter_map(move |(offset, &cell)| heat::heat_of(base, kind, offset, cell))
-        })
+        self.regions.iter().flat_map(cells)
     }
 
     /// The total of the page at an address.
@@ -53,10 +53,7 @@ impl HeatMap {
             .regions
             .range((base_of(start), Kind::Write)..(end, Kind::Write));
         regions
-            .flat_map(|(&(base, kind), words)| {
-                let cells = words.iter().enumerate();
-                cells.filter_map(move |(offset, &cell)| heat::heat_of(base, kind, offset, cell))
-            })
+            .flat_map(cells)
             .filter(move |heat| (start..end).contains(&heat.addr))
     }
 
@@ -93,6 +90,12 @@ impl HeatMap {
     pub fn is_empty(&self) -> bool {
         self.iter().next().is_none()
     }
+}
+
+/// The pages with events of one region and kind.
+fn cells((&(base, kind), words): (&(u64, Kind), &Words)) -> impl Iterator<Item = Heat> {
+    let cells = words.iter().enumerate();
+    cells.filter_map(move |(offset, &cell)| heat::heat_of(base, kind, offset, cell))
 }
 
 fn base_of(addr: u64) -> u64 {

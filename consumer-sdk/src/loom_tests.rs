@@ -67,20 +67,23 @@ fn read_one(reader: &mut RingReader, ring: &Ring) -> u64 {
     }
 }
 
+/// A thread that publishes all records.
+fn spawn_writer(ring: &Arc<Ring>) -> thread::JoinHandle<()> {
+    let ring = Arc::clone(ring);
+    thread::spawn(move || {
+        let mut writer = RingWriter::new(CAPACITY);
+        for number in 0..WRITES {
+            writer.publish(ring.memory(), record(number), |_| true);
+        }
+    })
+}
+
 #[test]
 fn loom_a_reader_never_sees_a_torn_record_and_accounts_for_every_one() {
     loom::model(|| {
         let ring = Arc::new(Ring::new());
         let mut reader = RingReader::oldest(ring.memory());
-        let writer = thread::spawn({
-            let ring = Arc::clone(&ring);
-            move || {
-                let mut writer = RingWriter::new(CAPACITY);
-                for number in 0..WRITES {
-                    writer.publish(ring.memory(), record(number), |_| true);
-                }
-            }
-        });
+        let writer = spawn_writer(&ring);
         let mut accounted = 0;
         for _ in 0..2 {
             accounted += read_one(&mut reader, &ring);
@@ -124,15 +127,7 @@ fn follow_and_account(looks: &'static [Look], bound: usize) {
     builder.preemption_bound = Some(bound);
     builder.check(move || {
         let ring = Arc::new(Ring::new());
-        let writer = thread::spawn({
-            let ring = Arc::clone(&ring);
-            move || {
-                let mut writer = RingWriter::new(CAPACITY);
-                for number in 0..WRITES {
-                    writer.publish(ring.memory(), record(number), |_| true);
-                }
-            }
-        });
+        let writer = spawn_writer(&ring);
         let read = |look: Look| {
             let ring = Arc::clone(&ring);
             move || {

@@ -12,7 +12,7 @@ use crate::sync::{AtomicU64, Ordering};
 use crate::wire::{
     COMMAND_BYTES, Child, EPOCH_WORDS, EVENT_WORDS, Epoch, EpochSlot, Event, EventRecord, Header,
     LINK_WORDS, LinkSlot, MAGIC, MAJOR, MINOR, MapRecord, NOT_READY, PAGE_SIZE, PAGES_PER_REGION,
-    WORD, field,
+    UNWATCHED, WORD, field,
 };
 use crate::words::{Counter, End, Kind, Method, ProcessId};
 use crate::{segment_name, sys};
@@ -271,13 +271,13 @@ impl SegmentWriter {
     /// each epoch.
     pub fn leave_alone(&self, addr: u64) {
         let heat = heat_memory(self.memory.words(), &self.layout);
-        self.heat.leave_alone(heat, addr);
+        self.heat.set_epoch(heat, addr, UNWATCHED);
     }
 
     /// Stores to the page at `addr` are seen again from now on. It counts as written in the current epoch, too.
     pub fn watch_again(&self, addr: u64) {
         let heat = heat_memory(self.memory.words(), &self.layout);
-        self.heat.watch_again(heat, addr, self.epoch);
+        self.heat.set_epoch(heat, addr, self.epoch);
     }
 
     /// Replaces the mapping table; `entries` are ordered by address. What does not fit is left out, and

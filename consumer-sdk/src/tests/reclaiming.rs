@@ -272,7 +272,7 @@ fn write_again_and_again(pid: u32, time: Duration) -> u64 {
 
 /// What looking for dead segments takes where all are alive. For people: `--ignored --nocapture`.
 #[test]
-#[ignore = "measures"]
+#[ignore = "prints a time for people, and asserts nothing about it"]
 fn pruning_among_a_hundred_living_segments() {
     let pids: [u32; 100] = std::array::from_fn(|_| nobody());
     let config = |pid| SegmentConfig { pid, ..small(1024) };

@@ -163,7 +163,7 @@ mod tests {
 
     /// What telling the readers of a child takes. For people: `--ignored --nocapture`.
     #[test]
-    #[ignore = "measures"]
+    #[ignore = "prints a time for people, and asserts nothing about it"]
     fn telling_of_a_child() {
         remember();
         let start = std::time::Instant::now();
