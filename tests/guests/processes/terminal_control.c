@@ -200,12 +200,13 @@ static void lead_and_end(void)
     who_must_not_be_stopped_is_refused();
     handler_interrupts_the_read();
     keys_reach_the_foreground();
-    pid_t in_front = start();
+    pid_t leader = getpid(), in_front = start();
     if (in_front == 0) {
         alarm(40);
         handle(SIGHUP), handle(SIGCONT);
         say('r');
-        while (!hung_up)
+        /* The signal comes first, then the terminal is taken away, and then the leader is gone. */
+        while (!hung_up || getppid() == leader)
             usleep(1000);
         CHECK_ERROR(open("/dev/tty", O_RDWR), ENXIO);
         CHECK_ERROR(tcgetpgrp(terminal), ENOTTY);
