@@ -17,6 +17,7 @@ mod guest;
 mod host;
 mod kvm;
 mod machine;
+mod nested;
 mod probes;
 mod process;
 mod session;
@@ -57,7 +58,7 @@ pub unsafe extern "C" fn main(
         return failed(&session::resume(descriptor, &inherited));
     }
     match cli::parse(&inherited.args) {
-        Ok(cli::Command::Run(config)) => failed(&session::run(config, &inherited)),
+        Ok(cli::Command::Run(request)) => failed(&session::run(request, &inherited)),
         Ok(cli::Command::Ls(config)) => cli::run_ls(&config),
         Ok(cli::Command::Dump(config)) => cli::run_dump(&config),
         Ok(cli::Command::Doctor(config)) => cli::run_doctor(&config, &doctor::examine()),

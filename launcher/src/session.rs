@@ -11,7 +11,7 @@ use std::sync::Arc;
 use kvm_bindings::kvm_regs;
 use vmmload_consumer::{Consumer, CreateError, Status, Track, prune_own};
 
-use crate::cli::{self, RunConfig};
+use crate::cli::{self, RunConfig, RunRequest, Settings, SettingsError};
 use crate::entry::Inherited;
 use crate::host::{descriptors, origin, signals as host, threads};
 use crate::kvm::caps;
@@ -19,6 +19,7 @@ use crate::kvm::dirty_ring::DirtyRing;
 use crate::kvm::vcpu::Vcpu;
 use crate::kvm::vm::CreateVmError;
 use crate::machine::{Arming, Machine, Tracking};
+use crate::nested;
 use crate::probes::{rearm, syscall_entry, write_log};
 use crate::process::command::{self, CommandError, Program};
 use crate::process::frame;
@@ -63,6 +64,14 @@ pub(crate) enum RunError {
     /// Where the summary should go.
     #[error("the summary's file cannot be opened: {0}. Check the path given to --summary")]
     Summary(#[source] io::Error),
+    /// What was asked for.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// Inside vmmload.
+    #[error(
+        "the vmmload around this one does not take these settings: {0}. Use the same vmmload inside and outside"
+    )]
+    Around(#[source] io::Error),
     /// The harvester.
     #[error(
         "the harvester's thread cannot be started: {0}. Raise the limit of threads (ulimit -u)"
@@ -81,7 +90,24 @@ impl RunError {
 }
 
 /// Runs the command. Returns only if it could not be started.
-pub(crate) fn run(config: RunConfig, inherited: &Inherited) -> RunError {
+pub(crate) fn run(request: RunRequest, inherited: &Inherited) -> RunError {
+    let said = Settings::from_environment(&inherited.envp);
+    // A command that was asked to be wrapped runs wrapped or not at all; but what is wrong is said.
+    let said = cli::is_required(&inherited.envp).and(said);
+    let settings = match said {
+        Ok(said) => request.settings.or(said),
+        Err(error) => return error.into(),
+    };
+    if nested::is_inside() {
+        return nested::run(settings, request.command, inherited);
+    }
+    match settings.config(request.command) {
+        Ok(config) => wrap(config, inherited),
+        Err(error) => error.into(),
+    }
+}
+
+fn wrap(config: RunConfig, inherited: &Inherited) -> RunError {
     let mask = prepare_signals();
     handover::remember_launcher();
     origin::remember();
@@ -249,7 +275,11 @@ fn find_out(vcpu: &mut Vcpu, ring: Option<&mut DirtyRing>, track: Track) -> Resu
     Ok(())
 }
 
-fn open_summary(config: &RunConfig) -> Result<Option<File>, RunError> {
+/// Opens where the summary goes, out of the program's way.
+///
+/// # Errors
+/// [`RunError::Summary`].
+pub(crate) fn open_summary(config: &RunConfig) -> Result<Option<File>, RunError> {
     let Some(target) = &config.summary else {
         return Ok(None);
     };

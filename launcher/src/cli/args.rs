@@ -1,19 +1,13 @@
 //! What was typed: clap's view of the arguments, turned into the configurations.
 
 use super::{
-    Children, Command, DoctorConfig, DumpConfig, EXIT_FAILURE, Format, LsConfig, RunConfig,
-    Sharing, SummaryTarget, values,
+    Command, DoctorConfig, DumpConfig, EXIT_FAILURE, Format, LsConfig, RunRequest, Settings,
 };
 use clap::builder::ValueParser;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::time::Duration;
-use vmmload_consumer::Track;
-
-/// Per cent of the program's time that tracking may take.
-const DEFAULT_OVERHEAD: u32 = 33;
 
 /// Runs an unmodified command in a minimal VM and publishes which memory pages it writes.
 #[derive(Parser)]
@@ -56,63 +50,8 @@ Examples:
 
 Everything from COMMAND on belongs to the command.")]
 struct RunArgs {
-    /// Length of an epoch: how often counts are published [example: 250ms, 1s]; 0 for epochs as short
-    /// as --max-overhead allows
-    #[arg(short, long, value_name = "DUR", default_value = "100ms", value_parser = values::interval)]
-    interval: Duration,
-
-    /// Which accesses to watch: write, readwrite or none
-    #[arg(long, value_name = "WHAT", default_value = "write", value_parser = values::track)]
-    track: Track,
-
-    /// Dirty-ring entries of each vCPU: a power of two from 512 to 65536
-    #[arg(long, value_name = "N", default_value = "65536", value_parser = values::buffer)]
-    buffer: u32,
-
-    /// Most of the program's time that tracking may take, in per cent, 1 to 100. Epochs go on for longer
-    /// where it would take more. 100: no limit
-    #[arg(
-        long,
-        value_name = "PERCENT",
-        default_value_t = DEFAULT_OVERHEAD,
-        value_parser = values::overhead
-    )]
-    max_overhead: u32,
-
-    /// Who may read the segments: 600 for you and root (the default), 640 for a group, too, 644 for
-    /// everybody on this machine. Nobody else may ever write to them
-    #[arg(long, value_name = "MODE", value_parser = values::ring_mode)]
-    ring_mode: Option<u32>,
-
-    /// The group, by name or number, that may read the segments [default mode with it: 640]. You must be
-    /// in it
-    #[arg(long, value_name = "GROUP", value_parser = values::ring_group)]
-    ring_group: Option<u32>,
-
-    /// Records in the ring of each segment: a power of two from 1024 to 16M. A reader that stays away for
-    /// longer than it takes to write so many loses the oldest
-    #[arg(long, value_name = "N", default_value = "64K", value_parser = values::ring_size)]
-    ring_size: u32,
-
-    /// Counter pages of each segment, 16 to 64K: one for each 2 MiB that the program touches, and for each kind
-    /// of event there [default: 64K, or 4K where memory is limited (ulimit -v)]
-    #[arg(long, value_name = "N", value_parser = values::heat_size)]
-    heat_size: Option<u32>,
-
-    /// Wrap the processes that the command starts, or let them run natively
-    #[arg(long, value_enum, value_name = "HOW", default_value = "follow")]
-    children: Children,
-
-    /// At exit, report pages and events by mapping, to standard error or to FILE
-    #[arg(
-        long,
-        value_name = "FILE",
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "",
-        value_parser = ValueParser::os_string()
-    )]
-    summary: Option<OsString>,
+    #[command(flatten)]
+    settings: Settings,
 
     /// The command and its arguments
     #[arg(
@@ -236,60 +175,15 @@ pub(super) fn parse(args: &[OsString]) -> Result<Command, clap::Error> {
     })
 }
 
-impl TryFrom<RunArgs> for RunConfig {
+impl TryFrom<RunArgs> for RunRequest {
     type Error = clap::Error;
 
-    fn try_from(typed: RunArgs) -> Result<Self, clap::Error> {
-        let sharing = typed.sharing()?;
-        let RunArgs {
-            interval,
-            track,
-            buffer,
-            max_overhead,
-            children,
-            ring_size,
-            heat_size,
-            summary,
-            command,
-            ..
-        } = typed;
-        let target = |file: OsString| match file.is_empty() {
-            true => SummaryTarget::Stderr,
-            false => SummaryTarget::File(file.into()),
-        };
-        Ok(Self {
-            interval,
-            track,
-            buffer,
-            max_overhead,
-            children,
-            sharing,
-            ring_size,
-            heat_size,
-            summary: summary.map(target),
-            command,
-        })
-    }
-}
-
-impl RunArgs {
-    /// Who may read: what a group is for if nothing else was said.
-    fn sharing(&self) -> Result<Sharing, clap::Error> {
-        let group = self.ring_group;
-        let default = if group.is_some() { 0o640 } else { 0o600 };
-        let mode = self.ring_mode.unwrap_or(default);
-        if group.is_some() && mode & 0o040 == 0 {
-            let message = format!(
-                "a segment with --ring-mode {mode:o} cannot be read by the group that --ring-group names; \
-                 use 640 or 644, or leave one of the two away\n"
-            );
-            return Err(clap::Error::raw(ErrorKind::ArgumentConflict, message));
-        }
-        Ok(Sharing {
-            mode,
-            group,
-            namespace: None,
-        })
+    fn try_from(RunArgs { settings, command }: RunArgs) -> Result<Self, clap::Error> {
+        // Options that contradict each other do so whatever else is said.
+        let contradiction =
+            |error| clap::Error::raw(ErrorKind::ArgumentConflict, format!("{error}\n"));
+        let checked = settings.clone().config(Vec::new()).map_err(contradiction);
+        checked.map(|_| Self { settings, command })
     }
 }
 
@@ -320,8 +214,11 @@ fn complaint(error: &clap::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Children, RunConfig, Sharing, SummaryTarget};
     use super::*;
     use std::os::unix::ffi::OsStringExt;
+    use std::time::Duration;
+    use vmmload_consumer::Track;
 
     fn parse_words(words: &[&str]) -> Result<Command, clap::Error> {
         let args: Vec<OsString> = words.iter().map(OsString::from).collect();
@@ -331,7 +228,7 @@ mod tests {
     fn run(words: &[&str]) -> RunConfig {
         let words: Vec<&str> = ["vmmload", "run"].iter().chain(words).copied().collect();
         match parse_words(&words).unwrap() {
-            Command::Run(config) => config,
+            Command::Run(request) => request.settings.config(request.command).unwrap(),
             other => panic!("{other:?}"),
         }
     }
@@ -397,15 +294,16 @@ mod tests {
     fn bytes_that_are_not_utf8_survive() {
         let odd = OsString::from_vec(vec![b'-', 0xff, b'=', 0xfe]);
         let args = ["vmmload".into(), "run".into(), "cat".into(), odd.clone()];
-        let Command::Run(config) = parse(&args).unwrap() else {
+        let Command::Run(request) = parse(&args).unwrap() else {
             panic!()
         };
-        assert_eq!(config.command[1], odd);
+        assert_eq!(request.command[1], odd);
         let file = OsString::from_vec(b"--summary=a\xff".to_vec());
         let args = ["vmmload".into(), "run".into(), file, "cat".into()];
-        let Command::Run(config) = parse(&args).unwrap() else {
+        let Command::Run(request) = parse(&args).unwrap() else {
             panic!()
         };
+        let config = request.settings.config(request.command).unwrap();
         let expected = OsString::from_vec(b"a\xff".to_vec());
         assert_eq!(config.summary, Some(SummaryTarget::File(expected.into())));
     }

@@ -8,6 +8,7 @@ mod doctor;
 mod dump;
 mod ls;
 mod numbers;
+mod settings;
 mod summary;
 #[cfg(test)]
 mod testing;
@@ -16,6 +17,7 @@ mod values;
 pub(crate) use doctor::DoctorConfig;
 pub(crate) use dump::DumpConfig;
 pub(crate) use ls::LsConfig;
+pub(crate) use settings::{Settings, SettingsError, is_required};
 pub(crate) use summary::{Facts, write_summary};
 
 use std::ffi::OsString;
@@ -29,7 +31,16 @@ use crate::doctor::Report;
 /// Status of our own failures, as env(1) has it.
 pub(crate) const EXIT_FAILURE: i32 = 125;
 
-/// What `vmmload run` was asked to do.
+/// What was typed behind `vmmload run`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RunRequest {
+    /// The options.
+    pub(crate) settings: Settings,
+    /// The command and its arguments, byte for byte as typed; never empty.
+    pub(crate) command: Vec<OsString>,
+}
+
+/// How a command is wrapped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RunConfig {
     /// Length of an epoch. Zero: as short as `max_overhead` allows.
@@ -75,12 +86,22 @@ impl Sharing {
 }
 
 /// What happens to processes that the command starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Children {
     /// Each is wrapped like its parent.
     Follow,
     /// They run natively, unwatched.
     Native,
+}
+
+impl Children {
+    /// The word for it.
+    fn name(self) -> &'static str {
+        match self {
+            Children::Follow => "follow",
+            Children::Native => "native",
+        }
+    }
 }
 
 /// Where the summary goes.
@@ -105,7 +126,7 @@ pub(crate) enum Format {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
     /// Wrap a command.
-    Run(RunConfig),
+    Run(RunRequest),
     /// List the live segments.
     Ls(LsConfig),
     /// Print a segment's records.

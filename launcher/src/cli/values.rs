@@ -1,6 +1,8 @@
 //! What stands behind an option: text to value, or why not and what to write instead.
 
+use super::{Children, SummaryTarget};
 use crate::host::credentials;
+use std::ffi::OsString;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 use vmmload_consumer::Track;
@@ -79,6 +81,24 @@ pub(super) fn heat_size(text: &str) -> Result<u32, String> {
              touches"
                 .into(),
         ),
+    }
+}
+
+pub(super) fn children(text: &str) -> Result<Children, String> {
+    match text {
+        "follow" => Ok(Children::Follow),
+        "native" => Ok(Children::Native),
+        _ => {
+            Err("not a way to treat processes that the command starts; use follow or native".into())
+        }
+    }
+}
+
+/// Where a summary goes. Any path can be one.
+pub(super) fn summary(target: OsString) -> SummaryTarget {
+    match target.as_encoded_bytes() {
+        b"" | b"-" => SummaryTarget::Stderr,
+        _ => SummaryTarget::File(target.into()),
     }
 }
 

@@ -3,6 +3,7 @@
 pub(crate) mod clock;
 pub(crate) mod credentials;
 pub(crate) mod descriptors;
+pub(crate) mod execution;
 pub(crate) mod filesystem;
 pub(crate) mod guest_memory;
 pub(crate) mod messages;

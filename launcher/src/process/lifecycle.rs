@@ -103,6 +103,9 @@ fn finish(process: &Process, end: End) {
         let Some(mut out) = process.summary.as_ref() else {
             return;
         };
+        if process.is_go_between() && end == End::Replaced {
+            return;
+        }
         let facts = cli::Facts {
             elapsed: clock::since(process.started_ns),
             unknown_calls: kernel_writes::unknown_calls(process),

@@ -10,6 +10,7 @@ pub(crate) mod image;
 pub(crate) mod lifecycle;
 pub(crate) mod mappings;
 pub(crate) mod memory;
+mod next_run;
 pub(crate) mod overdue;
 mod packing;
 pub(crate) mod resident;

@@ -10,6 +10,7 @@ use vmmload_consumer::{ProcessId, Track};
 
 use super::mappings::{Backing, Identity, Label, Mapping, Mappings};
 use super::memory::Memory;
+use super::next_run::Asked;
 use super::seccomp::Registry;
 use super::signals::Dispositions;
 use crate::cli::{Children, RunConfig};
@@ -272,6 +273,7 @@ pub(crate) struct Process {
     /// Threads started so far, the first included.
     pub threads_started: AtomicU64,
     live_threads: AtomicUsize,
+    asked: Asked,
 }
 
 impl Deref for Process {
@@ -316,7 +318,13 @@ impl Process {
             started_ns: clock::monotonic_ns(),
             threads_started: AtomicU64::new(1),
             live_threads: AtomicUsize::new(1),
+            asked: Asked::default(),
         }
+    }
+
+    /// What was asked for its next image.
+    pub(super) fn asked(&self) -> &Asked {
+        &self.asked
     }
 
     /// A child of this process in the same world. `handlers`: whether it shares the signal handlers,

@@ -14,6 +14,7 @@ use vmmload_consumer::End;
 use super::exec_arguments::Arguments;
 use super::threads::own_call;
 use super::{Outcome, check, proc_links, seccomp};
+use crate::host::descriptors::Parked;
 use crate::host::relay::{self, Call};
 use crate::host::{descriptors, guest_memory, origin, signals as host};
 use crate::process::executable::{self, Found, Named, Verdict};
@@ -279,8 +280,11 @@ fn hand_over(
     envp: &[CString],
 ) -> Result<Launcher, i32> {
     let process = thread.process;
+    let next = process.next_run()?;
+    let next_summary = next.as_ref().and_then(|next| next.summary.as_ref());
+    let next_summary = next_summary.map(Parked::file);
     let outgoing = Outgoing {
-        config: &process.config,
+        config: next.as_ref().map_or(&process.config, |next| &next.config),
         file: found.file.file(),
         path: found.path.as_os_str(),
         execfn,
@@ -289,9 +293,10 @@ fn hand_over(
         envp,
         mask: thread.signals.mask,
         seccomp: thread.seccomp.setting(),
-        summary: process.summary.as_ref(),
+        summary: next_summary.or(process.summary.as_ref()),
         known: process.machine.known(),
         descent: process.descent_of_next(),
+        is_typed: next.is_some(),
     };
     let executable = handover::launcher().ok_or(libc::ENOENT)?;
     let (packed, argument) =
@@ -307,7 +312,7 @@ fn hand_over(
     }
     handover::keep_open(&outgoing, &packed);
     // The next image takes them over.
-    std::mem::forget((packed, found.file));
+    std::mem::forget((packed, found.file, next));
     Ok(launcher)
 }
 

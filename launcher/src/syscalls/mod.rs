@@ -6,6 +6,7 @@
 mod descriptors;
 mod exec;
 mod exec_arguments;
+mod guest_calls;
 pub(crate) mod kernel_writes;
 mod mapping;
 mod memory;

@@ -2,7 +2,7 @@
 //! instead of the program. Each is answered as by a kernel or processor without the feature.
 
 use super::threads::own_call;
-use super::{Outcome, errno, seccomp, unsupported};
+use super::{Outcome, errno, guest_calls, seccomp, unsupported};
 use crate::guest::layout::PAGE;
 use crate::host::process_view::{MmMap, PR_SET_MM_MAP};
 use crate::host::relay::Call;
@@ -89,6 +89,7 @@ pub(super) fn prctl(thread: &mut GuestThread, call: &Call) -> Outcome {
         option if option == libc::PR_SET_TSC as u64 => Outcome::Return(errno(libc::EINVAL)),
         option if option == libc::PR_SET_MM as u64 => set_mm(thread, call),
         PR_SET_VMA => name_memory(thread, call),
+        vmmload_guest::protocol::OPTION => guest_calls::answer(thread, call),
         _ => thread.relay(call),
     }
 }

@@ -1,6 +1,8 @@
 //! Calls that are many in one: what they write depends on a command. And those of file systems and
 //! security modules that tell a length of their own.
 
+use vmmload_guest::protocol;
+
 use super::effect::Writes;
 use crate::host::guest_memory;
 
@@ -75,7 +77,7 @@ pub(super) fn prctl(w: &mut Writes<'_>) {
         _ if option == libc::PR_SET_MM as u64 && w.arg(1) == PR_SET_MM_MAP_SIZE => {
             w.span(w.arg(2), 4);
         }
-        PR_SET_VMA | PR_SET_PTRACER | 0..=PR_LAST => {}
+        PR_SET_VMA | PR_SET_PTRACER | protocol::OPTION | 0..=PR_LAST => {}
         _ => w.unknown(),
     }
 }
