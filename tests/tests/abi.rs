@@ -50,6 +50,8 @@ fn known(consumer: &mut Consumer) -> Value {
             entry.class as u32
         ])
     };
+    let mark =
+        |mark: &vmmload_consumer::Mark| json!([mark.name, mark.time_ns, mark.epoch, mark.thread]);
     json!({
         "pid": info.pid,
         "session": info.session.pid,
@@ -57,6 +59,7 @@ fn known(consumer: &mut Consumer) -> Value {
         "events": events[..batch.read].iter().map(event).collect::<Vec<_>>(),
         "lost": batch.lost,
         "children": consumer.children().iter().map(|child| child.process.pid).collect::<Vec<_>>(),
+        "marks": consumer.marks().iter().map(mark).collect::<Vec<_>>(),
         "heat": consumer.heat().map(|heat| json!([heat.addr, heat.kind as u8, heat.count, heat.epoch])).collect::<Vec<_>>(),
         "written": consumer.pages_written_since(0).expect("exact").pages,
         "mappings": mappings.entries.iter().map(mapping).collect::<Vec<_>>(),
