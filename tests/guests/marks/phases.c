@@ -1,4 +1,4 @@
-/* Phases with a known number of pages each. Prints where the memory is; ends after a line of input. */
+/* Phases with a known number of pages each. Prints where the memory is, and waits for a line at the end. */
 #include "guest_calls.h"
 
 int main(void)
@@ -7,6 +7,7 @@ int main(void)
     CHECK(name_region(memory, 64 * PAGE, "work area") == 0);
     printf("%lx\n", (unsigned long)memory);
     fflush(stdout);
+    CHECK(getchar() != EOF);
     begin("load");
     store(memory, 7);
     begin("run");
