@@ -243,7 +243,7 @@ fn arguments_are_checked_inside_and_unknown_natively() {
 }
 
 /// The pieces of mapped memory with a name, as the segment has them now.
-fn named<'a>(mappings: &'a [Mapping], wanted: &str) -> Vec<(u64, u64)> {
+fn named(mappings: &[Mapping], wanted: &str) -> Vec<(u64, u64)> {
     let named = mappings.iter().filter(|mapping| mapping.name == wanted);
     let mut joined: Vec<(u64, u64)> = Vec::new();
     for Mapping { start, end, .. } in named {
