@@ -16,7 +16,9 @@ mod entry;
 mod guest;
 mod host;
 mod kvm;
+mod links;
 mod machine;
+mod natively;
 mod nested;
 mod probes;
 mod process;
@@ -55,20 +57,17 @@ pub unsafe extern "C" fn main(
         unsafe { libc::_exit(OWN_FAILURE) }
     }));
     if let Some(descriptor) = handover::descriptor(&inherited.args) {
-        return failed(&session::resume(descriptor, &inherited));
+        return session::failed(&session::resume(descriptor, &inherited));
+    }
+    if let Some(called) = links::called(&inherited) {
+        return links::run(&called, &inherited);
     }
     match cli::parse(&inherited.args) {
-        Ok(cli::Command::Run(request)) => failed(&session::run(request, &inherited)),
+        Ok(cli::Command::Run(request)) => session::failed(&session::run(request, &inherited)),
         Ok(cli::Command::Ls(config)) => cli::run_ls(&config),
         Ok(cli::Command::Dump(config)) => cli::run_dump(&config),
+        Ok(cli::Command::Link(config)) => cli::run_link(&config),
         Ok(cli::Command::Doctor(config)) => cli::run_doctor(&config, &doctor::examine()),
         Err(status) => status,
     }
-}
-
-/// Says why a program could not be started, and returns the exit status.
-#[cfg(not(test))]
-fn failed(error: &session::RunError) -> c_int {
-    host::messages::say(&error.to_string());
-    error.code()
 }

@@ -1,13 +1,16 @@
 //! What was typed: clap's view of the arguments, turned into the configurations.
 
 use super::{
-    Command, DoctorConfig, DumpConfig, EXIT_FAILURE, Format, LsConfig, RunRequest, Settings,
+    Command, DoctorConfig, DumpConfig, EXIT_FAILURE, Format, LinkConfig, LsConfig, RunRequest,
+    Settings, link::LinkAction,
 };
+use clap::ValueHint;
 use clap::builder::ValueParser;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 /// Runs an unmodified command in a minimal VM and publishes which memory pages it writes.
 #[derive(Parser)]
@@ -32,6 +35,7 @@ enum Typed {
     Run(RunArgs),
     Ls(LsArgs),
     Dump(DumpArgs),
+    Link(LinkArgs),
     Doctor(DoctorArgs),
 }
 
@@ -128,6 +132,40 @@ struct DumpArgs {
     format: Format,
 }
 
+/// Make links by which commands are wrapped without being typed differently
+#[derive(clap::Args)]
+#[command(after_help = "\
+With DIR first in PATH, each COMMAND that is typed, or started by whatever program, is its link in DIR. That is
+vmmload, which wraps the next command of that name in PATH, as `vmmload run` does. Options come from VMMLOAD_*
+variables (VMMLOAD_INTERVAL=1s ...). Where this machine cannot wrap a command, it runs natively after one line that
+says why, or not at all with VMMLOAD_REQUIRE=1.
+
+Keep the links in a directory of their own: wrapped commands do not have it in their PATH.
+
+Examples:
+  vmmload link ~/.vmmload make gcc python3
+  export PATH=~/.vmmload:$PATH            as a line of ~/.profile, too
+  vmmload link --list ~/.vmmload          the links, and what each of them wraps
+  vmmload link --remove ~/.vmmload gcc
+  vmmload link --remove ~/.vmmload        all of them")]
+struct LinkArgs {
+    /// Show the links in DIR instead, and the command that each of them wraps
+    #[arg(long, conflicts_with = "commands")]
+    list: bool,
+
+    /// Remove links from DIR instead: those named, or all
+    #[arg(long, conflicts_with = "list")]
+    remove: bool,
+
+    /// Directory of the links; it is made if it is not there
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    directory: PathBuf,
+
+    /// Names of commands in PATH
+    #[arg(value_name = "COMMAND", required_unless_present_any = ["list", "remove"], value_hint = ValueHint::CommandName)]
+    commands: Vec<OsString>,
+}
+
 /// Tell what this machine offers, what is missing, and what to do about it
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -149,6 +187,20 @@ struct DoctorArgs {
 pub(super) fn parse(args: &[OsString]) -> Result<Command, clap::Error> {
     Ok(match Cli::try_parse_from(args)?.command {
         Typed::Run(typed) => Command::Run(typed.try_into()?),
+        Typed::Link(LinkArgs {
+            list,
+            remove,
+            directory,
+            commands,
+        }) => Command::Link(LinkConfig {
+            action: match (list, remove) {
+                (true, _) => LinkAction::List,
+                (_, true) => LinkAction::Remove,
+                _ => LinkAction::Create,
+            },
+            directory,
+            names: commands,
+        }),
         Typed::Doctor(DoctorArgs { format }) => Command::Doctor(DoctorConfig { format }),
         Typed::Ls(LsArgs {
             all,
@@ -182,7 +234,7 @@ impl TryFrom<RunArgs> for RunRequest {
         // Options that contradict each other do so whatever else is said.
         let contradiction =
             |error| clap::Error::raw(ErrorKind::ArgumentConflict, format!("{error}\n"));
-        let checked = settings.clone().config(Vec::new()).map_err(contradiction);
+        let checked = settings.clone().config().map_err(contradiction);
         checked.map(|_| Self { settings, command })
     }
 }
@@ -225,12 +277,20 @@ mod tests {
         parse(&args)
     }
 
-    fn run(words: &[&str]) -> RunConfig {
+    fn request(words: &[&str]) -> RunRequest {
         let words: Vec<&str> = ["vmmload", "run"].iter().chain(words).copied().collect();
         match parse_words(&words).unwrap() {
-            Command::Run(request) => request.settings.config(request.command).unwrap(),
+            Command::Run(request) => request,
             other => panic!("{other:?}"),
         }
+    }
+
+    fn run(words: &[&str]) -> RunConfig {
+        request(words).settings.config().unwrap()
+    }
+
+    fn command(words: &[&str]) -> Vec<OsString> {
+        request(words).command
     }
 
     fn refusal(words: &[&str]) -> String {
@@ -256,7 +316,6 @@ mod tests {
             ring_size: 65_536,
             heat_size: None,
             summary: None,
-            command: vec!["true".into()],
         };
         assert_eq!(run(&["true"]), expected);
     }
@@ -276,18 +335,15 @@ mod tests {
             "--",
             "x",
         ];
-        assert_eq!(run(&words).command, words);
-        assert_eq!(
-            run(&["--", "-odd", "--", "--x"]).command,
-            ["-odd", "--", "--x"]
-        );
+        assert_eq!(command(&words), words);
+        assert_eq!(command(&["--", "-odd", "--", "--x"]), ["-odd", "--", "--x"]);
         assert_eq!(
             run(&["-i", "1s", "ls", "-i", "2s"]).interval,
             Duration::from_secs(1)
         );
-        assert_eq!(run(&["-", "-i"]).command, ["-", "-i"]);
-        assert_eq!(run(&["ls", "--version"]).command, ["ls", "--version"]);
-        assert_eq!(run(&["help", "-h"]).command, ["help", "-h"]);
+        assert_eq!(command(&["-", "-i"]), ["-", "-i"]);
+        assert_eq!(command(&["ls", "--version"]), ["ls", "--version"]);
+        assert_eq!(command(&["help", "-h"]), ["help", "-h"]);
     }
 
     #[test]
@@ -303,18 +359,16 @@ mod tests {
         let Command::Run(request) = parse(&args).unwrap() else {
             panic!()
         };
-        let config = request.settings.config(request.command).unwrap();
+        let config = request.settings.config().unwrap();
         let expected = OsString::from_vec(b"a\xff".to_vec());
         assert_eq!(config.summary, Some(SummaryTarget::File(expected.into())));
     }
 
     #[test]
     fn the_summary_takes_a_file_only_with_an_equals_sign() {
-        let config = run(&["--summary", "ls"]);
-        assert_eq!(
-            (config.summary, config.command),
-            (Some(SummaryTarget::Stderr), vec!["ls".into()])
-        );
+        let words = ["--summary", "ls"];
+        assert_eq!(run(&words).summary, Some(SummaryTarget::Stderr));
+        assert_eq!(command(&words), ["ls"]);
         let config = run(&["--summary=f", "ls"]);
         assert_eq!(config.summary, Some(SummaryTarget::File("f".into())));
     }
@@ -369,6 +423,9 @@ mod tests {
             (&["ls", "--prune", "--all"], "--help"),
             (&["run", "--unknown", "ls"], "--help"),
             (&["run"], "--help"),
+            (&["link"], "--help"),
+            (&["link", "d"], "--help"),
+            (&["link", "--list", "d", "ls"], "--help"),
             (&["dump", "abc"], "--help"),
             (&["dump", "--regions", "--follow"], "--help"),
             (&[], "Usage"),

@@ -6,6 +6,7 @@
 mod args;
 mod doctor;
 mod dump;
+mod link;
 mod ls;
 mod numbers;
 mod settings;
@@ -16,6 +17,7 @@ mod values;
 
 pub(crate) use doctor::DoctorConfig;
 pub(crate) use dump::DumpConfig;
+pub(crate) use link::LinkConfig;
 pub(crate) use ls::LsConfig;
 pub(crate) use settings::{Settings, SettingsError, is_required};
 pub(crate) use summary::{Facts, write_summary};
@@ -62,8 +64,6 @@ pub(crate) struct RunConfig {
     pub(crate) heat_size: Option<u32>,
     /// Where a summary goes at exit, if anywhere.
     pub(crate) summary: Option<SummaryTarget>,
-    /// The command and its arguments, byte for byte as typed; never empty.
-    pub(crate) command: Vec<OsString>,
 }
 
 /// Who may read the segments.
@@ -132,6 +132,8 @@ pub(crate) enum Command {
     Ls(LsConfig),
     /// Print a segment's records.
     Dump(DumpConfig),
+    /// Make, show or remove links.
+    Link(LinkConfig),
     /// Tell what this machine offers.
     Doctor(DoctorConfig),
 }
@@ -155,6 +157,17 @@ pub(crate) fn run_dump(config: &DumpConfig) -> i32 {
         config,
         &mut io::BufWriter::new(io::stdout().lock()),
     ))
+}
+
+/// Runs `vmmload link` and returns its exit status.
+pub(crate) fn run_link(config: &LinkConfig) -> i32 {
+    match link::run(config, &mut io::stdout().lock()) {
+        Ok(()) => 0,
+        Err(error) => {
+            complain(&error.to_string());
+            EXIT_FAILURE
+        }
+    }
 }
 
 /// Runs `vmmload doctor` and returns its exit status: 1 where programs cannot run.
