@@ -22,6 +22,7 @@ pub(crate) use ls::LsConfig;
 pub(crate) use settings::{Settings, SettingsError, is_required};
 pub(crate) use summary::{Facts, write_summary};
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -245,6 +246,18 @@ fn display_age(age: Duration) -> String {
 }
 
 /// A string as JSON, quotes included.
+/// A name for people: what would act on their terminal is escaped.
+fn printable(name: &str) -> Cow<'_, str> {
+    if !name.contains(char::is_control) {
+        return name.into();
+    }
+    let escape = |c: char| match c.is_control() {
+        true => c.escape_default().to_string(),
+        false => c.into(),
+    };
+    name.chars().map(escape).collect::<String>().into()
+}
+
 fn json_string(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
