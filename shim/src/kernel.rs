@@ -87,13 +87,6 @@ unsafe fn call<const N: usize>(number: usize, arguments: [usize; N]) -> Result<u
     }
 }
 
-/// Whether this process runs in vmmload already: a question that every kernel refuses.
-pub(crate) fn is_inside() -> bool {
-    // SAFETY: reads and writes no memory.
-    let answer = unsafe { call(PRCTL, [crate::INTERFACE, crate::ASK, 0, 0, 0]) };
-    answer.is_ok_and(|version| version > 0)
-}
-
 /// getpid(2).
 pub(crate) fn process_id() -> usize {
     // SAFETY: only asks.

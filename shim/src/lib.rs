@@ -28,11 +28,7 @@ use environment::{Environment, Required};
 use kernel::{AT_SECURE, Auxv};
 use launcher::Library;
 use problem::Problem;
-
-/// prctl(2), as vmmload answers it.
-const INTERFACE: usize = 0x564d_4d4c;
-/// Whether one is in vmmload.
-const ASK: usize = 0;
+use vmmload_guest::protocol;
 
 /// Runs when the library is loaded.
 ///
@@ -40,7 +36,7 @@ const ASK: usize = 0;
 /// Called once by the dynamic loader, while the program has no other thread.
 #[cfg_attr(not(test), ctor::ctor(unsafe))]
 fn on_load() {
-    if !kernel::is_inside() {
+    if protocol::ask() == 0 {
         hand_over();
     }
 }
