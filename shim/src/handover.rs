@@ -13,13 +13,14 @@ use core::ffi::CStr;
 
 use crate::environment::{self, Environment, HANDOVER};
 use crate::kernel::{self, Bytes, Descriptor, Errno, Vector};
+use crate::launcher;
 use crate::problem::Problem;
 
 const ARGUMENT: &[u8] = b"--preload-handover=";
 
 /// Does it. Returns only if that fails, with everything as it was before.
 pub(crate) fn hand_over<'a>(
-    launcher: &'a CStr,
+    path: &'a CStr,
     environment: &Environment,
     execfn: &CStr,
 ) -> Problem<'a> {
@@ -32,6 +33,10 @@ pub(crate) fn hand_over<'a>(
         Ok(program) => program,
         Err(errno) => return Problem::Unreadable(errno),
     };
+    // It takes one more number, and so shows that there is one for the launcher's loader.
+    if let Err(problem) = launcher::check_kvm() {
+        return problem;
+    }
     let strings = numbered(ARGUMENT, program.number())
         .and_then(|argument| Ok((argument, disguised(environment)?)));
     let (argument, environment) = match strings {
@@ -50,7 +55,7 @@ pub(crate) fn hand_over<'a>(
     let envp = vector(environment::strings(&environment));
     match (argv, envp) {
         (Ok(argv), Ok(envp)) => {
-            Problem::Execute(launcher.to_bytes(), kernel::execute(launcher, argv, envp))
+            Problem::Execute(path.to_bytes(), kernel::execute(path, argv, envp))
         }
         (Err(errno), _) | (_, Err(errno)) => Problem::Memory(errno),
     }

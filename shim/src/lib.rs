@@ -54,7 +54,7 @@ fn hand_over() {
     match Environment::read() {
         Ok(environment) => hand_over_from(&environment, &auxv),
         Err(errno) => {
-            Problem::Proc("environ", errno).settle(environment::required_on_stack(&auxv));
+            Problem::reading_own("environ", errno).settle(environment::required_on_stack(&auxv));
         }
     }
 }
@@ -82,9 +82,8 @@ fn hand_over_from(environment: &Environment, auxv: &Auxv) {
     if launcher::is_running(launcher) {
         return;
     }
-    let checked = required.and_then(|_| launcher::check_kvm());
-    settle(match checked {
-        Ok(()) => handover::hand_over(launcher, environment, auxv.execfn()),
+    settle(match required {
+        Ok(_) => handover::hand_over(launcher, environment, auxv.execfn()),
         Err(problem) => problem,
     });
 }

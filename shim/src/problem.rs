@@ -35,10 +35,17 @@ pub(crate) enum Problem<'a> {
 const ENOENT: usize = 2;
 const E2BIG: usize = 7;
 const EACCES: usize = 13;
-
-const LINUX: &str = "Mount /proc, or use: vmmload run COMMAND";
+const EMFILE: usize = 24;
 
 impl<'a> Problem<'a> {
+    /// A file of `/proc` cannot be read. Of a program whose own file may not be, nothing may.
+    pub(crate) fn reading_own(file: &'static str, errno: Errno) -> Self {
+        match errno {
+            Errno(EACCES) => Self::Unreadable(errno),
+            _ => Self::Proc(file, errno),
+        }
+    }
+
     /// What is wrong, and the kernel's word on it.
     fn reason(self) -> ([&'a [u8]; 3], Option<Errno>) {
         let one = |text: &'a str| [text.as_bytes(), b"", b""];
@@ -76,7 +83,8 @@ impl<'a> Problem<'a> {
     /// What to do about it.
     fn remedy(self) -> &'static str {
         match self {
-            Self::Proc(..) => LINUX,
+            Self::Proc(..) => "Mount /proc, or use: vmmload run COMMAND",
+            Self::Kvm(Errno(EMFILE)) | Self::Unreadable(Errno(EMFILE)) => "Raise ulimit -n",
             Self::Unreadable(_) => {
                 "vmmload must read a program to load it: make it readable, or unset LD_PRELOAD for it"
             }
@@ -138,7 +146,7 @@ impl Errno {
             1 => b"Operation not permitted",
             EACCES => b"Permission denied",
             20 => b"Not a directory",
-            24 => b"Too many open files",
+            EMFILE => b"Too many open files",
             26 => b"Text file busy",
             40 => b"Too many levels of symbolic links",
             number => {
