@@ -20,6 +20,7 @@ mod links;
 mod machine;
 mod natively;
 mod nested;
+mod preloaded;
 mod probes;
 mod process;
 mod session;
@@ -61,6 +62,9 @@ pub unsafe extern "C" fn main(
     }
     if let Some(called) = links::called(&inherited) {
         return links::run(&called, &inherited);
+    }
+    if let Some(descriptor) = preloaded::descriptor(&inherited.args) {
+        return preloaded::go_on(descriptor, &inherited);
     }
     match cli::parse(&inherited.args) {
         Ok(cli::Command::Run(request)) => session::failed(&session::run(request, &inherited)),

@@ -142,13 +142,16 @@ pub(crate) fn start_or_nest(settings: Settings, start: &Start, inherited: &Inher
         return nested::run(settings, start);
     }
     let load = || command::load(start.path.clone(), start.argv.clone());
-    wrap(settings, load, &start.envp, inherited)
+    wrap(settings, load, None, &start.envp, inherited)
 }
 
 /// Wraps the program that `load` gives, with the environment `envp`. Returns only if it could not be started.
+///
+/// `name`: what ps(1) shows; `None`: as for a program that is executed by its path.
 pub(crate) fn wrap(
     settings: Settings,
     load: impl FnOnce() -> Result<Program, CommandError>,
+    name: Option<&CStr>,
     envp: &[CString],
     inherited: &Inherited,
 ) -> RunError {
@@ -156,7 +159,7 @@ pub(crate) fn wrap(
     handover::remember_launcher();
     origin::remember();
     let launch = load().map_err(RunError::from);
-    let launch = launch.and_then(|program| first_launch(settings, program, envp, mask));
+    let launch = launch.and_then(|program| first_launch(settings, program, name, envp, mask));
     let started = launch.and_then(|launch| {
         prune_own();
         start(launch, inherited)
@@ -196,14 +199,18 @@ fn enter(started: Result<GuestThread, RunError>, mask: u64) -> RunError {
 fn first_launch(
     settings: Settings,
     program: Program,
+    name: Option<&CStr>,
     envp: &[CString],
     mask: u64,
 ) -> Result<Launch, RunError> {
     let mut config = settings.config()?;
     config.sharing.namespace = origin::user_namespace();
-    let name = program.execfn.as_bytes().rsplit(|&b| b == b'/').next();
+    let last_part = || {
+        let name = program.execfn.as_bytes().rsplit(|&b| b == b'/').next();
+        CString::new(name.unwrap_or_default()).unwrap_or_default()
+    };
     Ok(Launch {
-        name: CString::new(name.unwrap_or_default()).unwrap_or_default(),
+        name: name.map_or_else(last_part, CStr::to_owned),
         program,
         envp: envp.to_vec(),
         mask,
