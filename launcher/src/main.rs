@@ -62,6 +62,7 @@ pub unsafe extern "C" fn main(
         Ok(cli::Command::Ls(config)) => cli::run_ls(&config),
         Ok(cli::Command::Dump(config)) => cli::run_dump(&config),
         Ok(cli::Command::Doctor(config)) => cli::run_doctor(&config, &doctor::examine()),
+        Ok(cli::Command::Alias(config)) => cli::run_alias(&config),
         Err(status) => status,
     }
 }

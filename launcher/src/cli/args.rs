@@ -1,7 +1,8 @@
 //! What was typed: clap's view of the arguments, turned into the configurations.
 
 use super::{
-    Command, DoctorConfig, DumpConfig, EXIT_FAILURE, Format, LsConfig, RunRequest, Settings,
+    AliasConfig, Command, DoctorConfig, DumpConfig, EXIT_FAILURE, Format, LsConfig, RunRequest,
+    Settings, setup_args::AliasArgs,
 };
 use clap::builder::ValueParser;
 use clap::error::ErrorKind;
@@ -33,6 +34,7 @@ enum Typed {
     Ls(LsArgs),
     Dump(DumpArgs),
     Doctor(DoctorArgs),
+    Alias(AliasArgs),
 }
 
 /// Wrap a command: same arguments, environment, files and exit status
@@ -150,6 +152,9 @@ pub(super) fn parse(args: &[OsString]) -> Result<Command, clap::Error> {
     Ok(match Cli::try_parse_from(args)?.command {
         Typed::Run(typed) => Command::Run(typed.try_into()?),
         Typed::Doctor(DoctorArgs { format }) => Command::Doctor(DoctorConfig { format }),
+        Typed::Alias(AliasArgs { shell, commands }) => {
+            Command::Alias(AliasConfig { shell, commands })
+        }
         Typed::Ls(LsArgs {
             all,
             tree,

@@ -3,17 +3,20 @@
 //! Nothing here knows about VMs. `ls`, `dump` and the summary see a process as any other consumer of
 //! its segment does; `doctor` prints what the module of that name found out.
 
+mod alias;
 mod args;
 mod doctor;
 mod dump;
 mod ls;
 mod numbers;
 mod settings;
+mod setup_args;
 mod summary;
 #[cfg(test)]
 mod testing;
 mod values;
 
+pub(crate) use alias::AliasConfig;
 pub(crate) use doctor::DoctorConfig;
 pub(crate) use dump::DumpConfig;
 pub(crate) use ls::LsConfig;
@@ -133,6 +136,8 @@ pub(crate) enum Command {
     Dump(DumpConfig),
     /// Tell what this machine offers.
     Doctor(DoctorConfig),
+    /// Print aliases.
+    Alias(AliasConfig),
 }
 
 /// Understands `args`, the whole argument vector with the program's name first.
@@ -165,6 +170,11 @@ pub(crate) fn run_doctor(config: &DoctorConfig, report: &Report) -> i32 {
     }
 }
 
+/// Runs `vmmload alias` and returns its exit status.
+pub(crate) fn run_alias(config: &AliasConfig) -> i32 {
+    exit_status(alias::run(config, &mut io::stdout().lock()))
+}
+
 /// Why `ls`, `dump` or `doctor` failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReportError {
@@ -193,6 +203,9 @@ pub(crate) enum ReportError {
     /// The output could not be written.
     #[error("cannot write to standard output; check where it goes")]
     Output(#[from] io::Error),
+    /// There are no such aliases.
+    #[error(transparent)]
+    Alias(#[from] alias::AliasError),
 }
 
 /// Zero, or the failure's status after its message. A reader that has seen enough, as head(1) does, is

@@ -69,7 +69,7 @@ pub(crate) struct Program {
 }
 
 /// What execvp(3) uses where PATH is not set.
-const DEFAULT_PATH: &str = "/bin:/usr/bin";
+pub(crate) const DEFAULT_PATH: &str = "/bin:/usr/bin";
 
 /// Finds `argv[0]` and everything that must be loaded to run it.
 ///
@@ -174,7 +174,7 @@ fn denied_error(path: PathBuf, source: io::Error) -> CommandError {
 }
 
 /// What execve(2) asks of a file before it looks inside.
-fn check_executable(path: &Path) -> io::Result<()> {
+pub(crate) fn check_executable(path: &Path) -> io::Result<()> {
     let metadata = std::fs::metadata(path)?;
     let c_path = c_string(path.as_os_str());
     // SAFETY: `c_path` is a NUL-terminated string for the whole call.
