@@ -1,6 +1,6 @@
 //! `vmmload alias`: prints what makes a shell wrap commands wherever they are typed.
 
-use super::{ReportError, setup_args::Shell};
+use super::{ReportError, Shell};
 use crate::process::command;
 use std::ffi::{OsStr, OsString};
 use std::fs::Metadata;
