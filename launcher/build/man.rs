@@ -9,6 +9,9 @@ const DATE: &str = "2026-11-23";
 /// What stands in front of the examples of a command.
 const EXAMPLES: &str = "Examples:";
 
+/// Longest line of text, with room for what escapes add.
+const WIDTH: usize = 68;
+
 pub(crate) fn page(command: &Command) -> String {
     let mut roff = Roff::new();
     let version = command.get_version().unwrap_or_default();
@@ -20,10 +23,13 @@ pub(crate) fn page(command: &Command) -> String {
         "User Commands",
     ];
     roff.control("TH", title);
+    // Neither words broken at line ends nor blanks put between them: there are commands in the text.
+    roff.control("nh", []);
+    roff.control("ad", ["l"]);
     section(&mut roff, "NAME");
     let about = text_of(command.get_about());
     let about = about.trim_end_matches('.');
-    roff.text([roman(format!("vmmload - {}", lower_first(about)))]);
+    filled(&mut roff, &format!("vmmload - {}", lower_first(about)));
     synopsis(&mut roff, command);
     section(&mut roff, "DESCRIPTION");
     paragraphs(&mut roff, include_str!("man/description.txt"));
@@ -118,9 +124,11 @@ fn options(roff: &mut Roff, command: &Command) {
             [format!("vmmload {}", subcommand.get_name()).as_str()],
         );
         let about = text_of(subcommand.get_long_about().or(subcommand.get_about()));
-        roff.text([roman(format!("{}.", about.trim_end_matches('.')))]);
+        filled(roff, &format!("{}.", about.trim_end_matches('.')));
         described(roff, subcommand);
-        if let Some((notes, _)) = after_help(subcommand) {
+        let notes = after_help(subcommand).map(|(notes, _)| notes);
+        if let Some(notes) = notes.filter(|notes| !notes.trim().is_empty()) {
+            roff.control("PP", []);
             paragraphs(roff, &notes);
         }
     }
@@ -133,7 +141,7 @@ fn described(roff: &mut Roff, command: &Command) {
         roff.control("TP", []);
         roff.text(heading(arg));
         let about = text_of(arg.get_help()) + &values(arg);
-        roff.text(words(about.split(" (see more").next().unwrap_or_default()));
+        filled(roff, about.split(" (see more").next().unwrap_or_default());
     }
 }
 
@@ -158,15 +166,33 @@ fn values(arg: &Arg) -> String {
     text
 }
 
-/// What stands in backquotes is bold.
-fn words(line: &str) -> Vec<Inline> {
-    let parts = line.split('`').enumerate();
-    parts
-        .map(|(index, part)| match index % 2 {
-            0 => roman(part),
-            _ => bold(part),
-        })
-        .collect()
+/// Text in lines of moderate length. What stands in backquotes is bold.
+fn filled(roff: &mut Roff, text: &str) {
+    let mut is_bold = false;
+    for line in lines(text) {
+        let mut inlines = Vec::new();
+        for (index, part) in line.split('`').enumerate() {
+            is_bold ^= index > 0;
+            match is_bold {
+                _ if part.is_empty() => {}
+                true => inlines.push(bold(part)),
+                false => inlines.push(roman(part)),
+            }
+        }
+        roff.text(inlines);
+    }
+}
+
+fn lines(text: &str) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) if line.len() + 1 + word.len() <= WIDTH => *line += &format!(" {word}"),
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 fn heading(arg: &Arg) -> Vec<Inline> {
@@ -242,22 +268,25 @@ fn examples(roff: &mut Roff, command: &Command) {
 
 /// Paragraphs with empty lines between them.
 fn paragraphs(roff: &mut Roff, text: &str) {
-    for paragraph in text.split("\n\n").map(str::trim).filter(|p| !p.is_empty()) {
-        roff.control("PP", []);
-        paragraph.lines().for_each(|line| {
-            roff.text(words(line.trim()));
-        });
+    for (index, paragraph) in blocks(text).enumerate() {
+        if index > 0 {
+            roff.control("PP", []);
+        }
+        filled(roff, paragraph);
     }
 }
 
 /// Paragraphs whose first line is what the others explain.
 fn list(roff: &mut Roff, text: &str) {
-    for item in text.split("\n\n").map(str::trim).filter(|p| !p.is_empty()) {
+    for item in blocks(text) {
         let (what, about) = item.split_once('\n').expect("an item has two lines");
         roff.control("TP", []);
         roff.text([bold(what)]);
-        about.lines().for_each(|line| {
-            roff.text(words(line.trim()));
-        });
+        filled(roff, about);
     }
+}
+
+fn blocks(text: &str) -> impl Iterator<Item = &str> {
+    let blocks = text.split("\n\n").map(str::trim);
+    blocks.filter(|block| !block.is_empty())
 }

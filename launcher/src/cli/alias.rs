@@ -123,7 +123,7 @@ fn alias_name(shell: Shell, name: &OsStr) -> Result<&str, AliasError> {
         }
         _ => {}
     }
-    match reserved(shell).contains(&text) {
+    match reserved(shell).any(|word| word == text) {
         true => Err(refused("it is a reserved word of the shell".into())),
         false => Ok(text),
     }
@@ -135,41 +135,22 @@ fn is_for_names(letter: char) -> bool {
 }
 
 /// Words of the shell's own grammar: fish refuses them, and with the others, their alias would break it.
-fn reserved(shell: Shell) -> &'static [&'static str] {
-    match shell {
-        Shell::Bash => &[
-            "case", "coproc", "do", "done", "elif", "else", "esac", "fi", "for", "function", "if",
-            "in", "select", "then", "time", "until", "while",
-        ],
-        Shell::Zsh => &[
-            "case",
-            "coproc",
-            "do",
-            "done",
-            "elif",
-            "else",
-            "end",
-            "esac",
-            "fi",
-            "for",
-            "foreach",
-            "function",
-            "if",
-            "in",
-            "nocorrect",
-            "repeat",
-            "select",
-            "then",
-            "time",
-            "until",
-            "while",
-        ],
-        Shell::Fish => &[
-            "_", "and", "argparse", "begin", "break", "builtin", "case", "command", "continue",
-            "else", "end", "eval", "exec", "for", "function", "if", "not", "or", "read", "return",
-            "set", "status", "string", "switch", "test", "time", "while",
-        ],
-    }
+fn reserved(shell: Shell) -> impl Iterator<Item = &'static str> {
+    // Not lists of strings, each of which would be relocated at every start.
+    let words = match shell {
+        Shell::Bash => {
+            "case coproc do done elif else esac fi for function if in select then time until while"
+        }
+        Shell::Zsh => {
+            "case coproc do done elif else end esac fi for foreach function if in nocorrect repeat select then \
+             time until while"
+        }
+        Shell::Fish => {
+            "_ and argparse begin break builtin case command continue else end eval exec for function if not or \
+             read return set status string switch test time while"
+        }
+    };
+    words.split(' ')
 }
 
 impl Surroundings {

@@ -21,28 +21,31 @@ const RING_RANGE: RangeInclusive<u32> = 1024..=16_777_216;
 /// Counter pages in a segment: each counts one kind of event in 2 MiB of the program's memory.
 const HEAT_RANGE: RangeInclusive<u32> = 16..=65_536;
 
-/// A parser of values that are among these words, which completions can offer. The parser itself tells what is wrong
+/// A parser of values that are among these words, which completions can offer. The function tells what is wrong
 /// with others.
 #[derive(Clone)]
-pub(super) struct Offering<F> {
+pub(super) struct Offering<T> {
     /// With blanks between them.
     words: &'static str,
-    parse: F,
+    parse: fn(&str) -> Result<T, String>,
 }
 
-pub(super) fn offering<F>(words: &'static str, parse: F) -> Offering<F> {
+pub(super) fn offering<T>(
+    words: &'static str,
+    parse: fn(&str) -> Result<T, String>,
+) -> Offering<T> {
     Offering { words, parse }
 }
 
-impl<F: TypedValueParser> TypedValueParser for Offering<F> {
-    type Value = F::Value;
+impl<T: Clone + Send + Sync + 'static> TypedValueParser for Offering<T> {
+    type Value = T;
 
     fn parse_ref(
         &self,
         command: &clap::Command,
         option: Option<&clap::Arg>,
         value: &OsStr,
-    ) -> Result<F::Value, clap::Error> {
+    ) -> Result<T, clap::Error> {
         self.parse.parse_ref(command, option, value)
     }
 
