@@ -72,6 +72,9 @@ pub unsafe extern "C" fn main(
         Ok(cli::Command::Dump(config)) => cli::run_dump(&config),
         Ok(cli::Command::Link(config)) => cli::run_link(&config),
         Ok(cli::Command::Doctor(config)) => cli::run_doctor(&config, &doctor::examine()),
+        Ok(cli::Command::Alias(config)) => cli::run_alias(&config),
+        Ok(cli::Command::Completions(shell)) => cli::run_completions(shell),
+        Ok(cli::Command::Man) => cli::run_man(),
         Err(status) => status,
     }
 }

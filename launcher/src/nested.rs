@@ -9,6 +9,7 @@ use vmmload_guest::protocol;
 use crate::cli::Settings;
 use crate::host::execution;
 use crate::process::command::{self, CommandError, Program};
+use crate::process::image;
 use crate::session::{RunError, Start, open_summary};
 
 /// Whether there is a vmmload around this process.
@@ -27,6 +28,7 @@ pub(crate) fn run(settings: Settings, start: &Start) -> RunError {
 fn prepare(settings: Settings, start: &Start) -> Result<Program, RunError> {
     // Errors are told better from here.
     let program = command::load(start.path.clone(), start.argv.clone())?;
+    image::check(&program)?;
     let text = settings.to_text();
     drop(open_summary(&settings.config()?)?);
     match protocol::configure(&text) {

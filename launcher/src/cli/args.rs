@@ -1,187 +1,16 @@
 //! What was typed: clap's view of the arguments, turned into the configurations.
 
-use super::{
-    Command, DoctorConfig, DumpConfig, EXIT_FAILURE, Format, LinkConfig, LsConfig, RunRequest,
-    Settings, link::LinkAction,
+use super::link::LinkAction;
+use super::typed::{
+    AliasArgs, Cli, CompletionsArgs, DoctorArgs, DumpArgs, LinkArgs, LsArgs, RunArgs, Typed,
 };
-use clap::ValueHint;
-use clap::builder::ValueParser;
+use super::{
+    AliasConfig, Command, DoctorConfig, DumpConfig, EXIT_FAILURE, LinkConfig, LsConfig, RunRequest,
+};
+use clap::Parser;
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::path::PathBuf;
-
-/// Runs an unmodified command in a minimal VM and publishes which memory pages it writes.
-#[derive(Parser)]
-#[command(name = "vmmload", version, after_help = EXAMPLES, subcommand_required = true)]
-struct Cli {
-    #[command(subcommand)]
-    command: Typed,
-}
-
-const EXAMPLES: &str = "\
-Examples:
-  vmmload run python3 app.py      run it as always, with its pages watched
-  vmmload ls                      in a second terminal: what is running
-  vmmload dump --follow           the pages, while they are written
-  vmmload doctor                  whether this machine is fit, and what to do if not
-
-vmmload's own failures exit with 125, a command that cannot be executed with 126, one that is
-not found with 127. Otherwise the exit status is the command's.";
-
-#[derive(Subcommand)]
-enum Typed {
-    Run(RunArgs),
-    Ls(LsArgs),
-    Dump(DumpArgs),
-    Link(LinkArgs),
-    Doctor(DoctorArgs),
-}
-
-/// Wrap a command: same arguments, environment, files and exit status
-#[derive(clap::Args)]
-#[command(after_help = "\
-Examples:
-  vmmload run python3 script.py --verbose
-  vmmload run -i 1s --summary -- sort -n numbers.txt
-  vmmload run --summary=pages.txt ./server --port 8080
-  vmmload run --track readwrite ./sort        pages that are only read, too
-  vmmload run -i 0 ./solver                   epochs as short as they can be, to rank hot pages
-  vmmload run --max-overhead 5 ./server       at most a twentieth of its time goes to tracking
-  vmmload run --ring-group monitor ./server   readable by members of the group monitor, too
-  vmmload run --ring-size 1M ./solver         for readers that come once in many seconds
-
-Everything from COMMAND on belongs to the command.")]
-struct RunArgs {
-    #[command(flatten)]
-    settings: Settings,
-
-    /// The command and its arguments
-    #[arg(
-        required = true,
-        trailing_var_arg = true,
-        value_names = ["COMMAND", "ARG"],
-        num_args = 1..,
-        value_parser = ValueParser::os_string()
-    )]
-    command: Vec<OsString>,
-}
-
-/// List this user's live segments (root: everybody's): pid, command, age, events per second, pages
-#[derive(clap::Args)]
-#[command(after_help = "\
-EVENTS/S is measured while you wait: over two epochs, at least 0.2 and at most 2 seconds.
-PAGES is the number of distinct 4 KiB pages touched since the start.
-
-A process that is killed cannot remove its segment. It can still be read (vmmload dump PID) until
-`vmmload ls --prune`, or the same user's next `vmmload run`, removes it.
-
-Examples:
-  vmmload ls
-  vmmload ls --all                also what other users share (vmmload run --ring-mode, --ring-group)
-  vmmload ls --tree               children below their parents
-  vmmload ls --prune              remove what killed processes have left
-  vmmload ls --format json")]
-struct LsArgs {
-    /// List segments of other users, too, where they share them
-    #[arg(short, long)]
-    all: bool,
-
-    /// Show each process below the one that forked it
-    #[arg(short, long)]
-    tree: bool,
-
-    /// Instead of listing, remove the segments of processes that died without removing them (root:
-    /// everybody's), and print their paths
-    #[arg(long, conflicts_with_all = ["all", "tree"])]
-    prune: bool,
-
-    /// How to print
-    #[arg(long, value_enum, default_value = "text")]
-    format: Format,
-}
-
-/// Print a segment's mappings, records and finished epochs, one a line
-#[derive(clap::Args)]
-#[command(after_help = "\
-Without --follow, dump prints what is still in the ring and stops. An epoch is printed when it has
-ended, behind its records.
-
-Examples:
-  vmmload dump                    of the only live process
-  vmmload dump 4711 --follow      until process 4711 ends
-  vmmload dump --regions          what huge pages would hold
-  vmmload dump 4711 --format json | jq 'select(.type == \"page\") | .addr'")]
-struct DumpArgs {
-    /// The process; may be left out when there is only one
-    #[arg(value_name = "PID")]
-    pid: Option<u32>,
-
-    /// Go on until the process ends
-    #[arg(short, long)]
-    follow: bool,
-
-    /// Instead of records, one line for each touched 2 MiB of the address space: how many of its 512
-    /// pages were touched
-    #[arg(long, conflicts_with = "follow")]
-    regions: bool,
-
-    /// How to print
-    #[arg(long, value_enum, default_value = "text")]
-    format: Format,
-}
-
-/// Make links by which commands are wrapped without being typed differently
-#[derive(clap::Args)]
-#[command(after_help = "\
-With DIR first in PATH, each COMMAND that is typed, or started by whatever program, is its link in DIR. That is
-vmmload, which wraps the next command of that name in PATH, as `vmmload run` does. Options come from VMMLOAD_*
-variables (VMMLOAD_INTERVAL=1s ...). Where this machine cannot wrap a command, it runs natively after one line that
-says why, or not at all with VMMLOAD_REQUIRE=1.
-
-Keep the links in a directory of their own: wrapped commands do not have it in their PATH.
-
-Examples:
-  vmmload link ~/.vmmload make gcc python3
-  export PATH=~/.vmmload:$PATH            as a line of ~/.profile, too
-  vmmload link --list ~/.vmmload          the links, and what each of them wraps
-  vmmload link --remove ~/.vmmload gcc
-  vmmload link --remove ~/.vmmload        all of them")]
-struct LinkArgs {
-    /// Show the links in DIR instead, and the command that each of them wraps
-    #[arg(long, conflicts_with = "commands")]
-    list: bool,
-
-    /// Remove links from DIR instead: those named, or all
-    #[arg(long, conflicts_with = "list")]
-    remove: bool,
-
-    /// Directory of the links; it is made if it is not there
-    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
-    directory: PathBuf,
-
-    /// Names of commands in PATH
-    #[arg(value_name = "COMMAND", required_unless_present_any = ["list", "remove"], value_hint = ValueHint::CommandName)]
-    commands: Vec<OsString>,
-}
-
-/// Tell what this machine offers, what is missing, and what to do about it
-#[derive(clap::Args)]
-#[command(after_help = "\
-Looks at KVM, tries it out with guests of a few instructions, and measures what it costs. Changes
-nothing. The exit status is 0 where `vmmload run` works, 1 where it does not.
-
-Each line begins with ok (as it should be), -- (could be better) or !! (in the way).
-
-Examples:
-  vmmload doctor
-  vmmload doctor --format json | jq .probes")]
-struct DoctorArgs {
-    /// How to print
-    #[arg(long, value_enum, default_value = "text")]
-    format: Format,
-}
 
 /// See [`super::parse`].
 pub(super) fn parse(args: &[OsString]) -> Result<Command, clap::Error> {
@@ -202,6 +31,11 @@ pub(super) fn parse(args: &[OsString]) -> Result<Command, clap::Error> {
             names: commands,
         }),
         Typed::Doctor(DoctorArgs { format }) => Command::Doctor(DoctorConfig { format }),
+        Typed::Alias(AliasArgs { shell, commands }) => {
+            Command::Alias(AliasConfig { shell, commands })
+        }
+        Typed::Completions(CompletionsArgs { shell }) => Command::Completions(shell),
+        Typed::Man => Command::Man,
         Typed::Ls(LsArgs {
             all,
             tree,

@@ -3,9 +3,11 @@
 //! Nothing here knows about VMs. `ls`, `dump` and the summary see a process as any other consumer of
 //! its segment does; `doctor` prints what the module of that name found out.
 
+mod alias;
 mod args;
 mod doctor;
 mod dump;
+mod kinds;
 mod link;
 mod ls;
 mod numbers;
@@ -13,15 +15,20 @@ mod settings;
 mod summary;
 #[cfg(test)]
 mod testing;
+mod typed;
 mod values;
 
+pub(crate) use alias::AliasConfig;
 pub(crate) use doctor::DoctorConfig;
 pub(crate) use dump::DumpConfig;
+pub(crate) use kinds::{Children, Format, Shell, SummaryTarget};
 pub(crate) use link::LinkConfig;
 pub(crate) use ls::LsConfig;
-pub(crate) use settings::{Settings, SettingsError, is_required};
+pub(crate) use settings::{SettingsError, is_required};
 pub(crate) use summary::{Facts, write_summary};
+pub(crate) use typed::Settings;
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -85,43 +92,6 @@ impl Sharing {
     };
 }
 
-/// What happens to processes that the command starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Children {
-    /// Each is wrapped like its parent.
-    Follow,
-    /// They run natively, unwatched.
-    Native,
-}
-
-impl Children {
-    /// The word for it.
-    fn name(self) -> &'static str {
-        match self {
-            Children::Follow => "follow",
-            Children::Native => "native",
-        }
-    }
-}
-
-/// Where the summary goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum SummaryTarget {
-    /// Standard error.
-    Stderr,
-    /// This file, replaced if it exists.
-    File(PathBuf),
-}
-
-/// How `ls`, `dump` and `doctor` print.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Format {
-    /// Aligned columns for people.
-    Text,
-    /// JSON: one object a line, or of `doctor` one in all.
-    Json,
-}
-
 /// The subcommand and its options.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
@@ -135,6 +105,12 @@ pub(crate) enum Command {
     Link(LinkConfig),
     /// Tell what this machine offers.
     Doctor(DoctorConfig),
+    /// Print aliases.
+    Alias(AliasConfig),
+    /// Print the completions for a shell.
+    Completions(Shell),
+    /// Print the manual page.
+    Man,
 }
 
 /// Understands `args`, the whole argument vector with the program's name first.
@@ -178,7 +154,34 @@ pub(crate) fn run_doctor(config: &DoctorConfig, report: &Report) -> i32 {
     }
 }
 
-/// Why `ls`, `dump` or `doctor` failed.
+/// Runs `vmmload alias` and returns its exit status.
+pub(crate) fn run_alias(config: &AliasConfig) -> i32 {
+    exit_status(alias::run(config, &mut io::stdout().lock()))
+}
+
+/// Runs `vmmload completions` and returns its exit status.
+pub(crate) fn run_completions(shell: Shell) -> i32 {
+    print(match shell {
+        Shell::Bash => include_str!(concat!(env!("OUT_DIR"), "/vmmload.bash")),
+        Shell::Zsh => include_str!(concat!(env!("OUT_DIR"), "/_vmmload")),
+        Shell::Fish => include_str!(concat!(env!("OUT_DIR"), "/vmmload.fish")),
+    })
+}
+
+/// Runs `vmmload man` and returns its exit status.
+pub(crate) fn run_man() -> i32 {
+    print(include_str!(concat!(env!("OUT_DIR"), "/vmmload.1")))
+}
+
+fn print(text: &str) -> i32 {
+    let mut output = io::stdout().lock();
+    let printed = output
+        .write_all(text.as_bytes())
+        .and_then(|()| output.flush());
+    exit_status(printed.map_err(ReportError::from))
+}
+
+/// Why a subcommand that only prints failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReportError {
     /// The segment cannot be read.
@@ -206,6 +209,9 @@ pub(crate) enum ReportError {
     /// The output could not be written.
     #[error("cannot write to standard output; check where it goes")]
     Output(#[from] io::Error),
+    /// There are no such aliases.
+    #[error(transparent)]
+    Alias(#[from] alias::AliasError),
 }
 
 /// Zero, or the failure's status after its message. A reader that has seen enough, as head(1) does, is
@@ -245,6 +251,18 @@ fn display_age(age: Duration) -> String {
 }
 
 /// A string as JSON, quotes included.
+/// A name for people: what would act on their terminal is escaped.
+fn printable(name: &str) -> Cow<'_, str> {
+    if !name.contains(char::is_control) {
+        return name.into();
+    }
+    let escape = |c: char| match c.is_control() {
+        true => c.escape_default().to_string(),
+        false => c.into(),
+    };
+    name.chars().map(escape).collect::<String>().into()
+}
+
 fn json_string(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }

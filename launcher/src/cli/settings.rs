@@ -5,73 +5,15 @@ use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
-use clap::builder::{OsStringValueParser, TypedValueParser};
 use vmmload_consumer::Track;
 
-use super::{Children, RunConfig, Sharing, SummaryTarget, values};
+use super::{Children, RunConfig, Settings, Sharing, SummaryTarget, values};
 
 /// Per cent of the program's time that tracking may take.
 const DEFAULT_OVERHEAD: u32 = 33;
 
 /// What each variable's name begins with.
 const PREFIX: &[u8] = b"VMMLOAD_";
-
-/// Options of `vmmload run`; `None`: not said.
-#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
-pub(crate) struct Settings {
-    /// Length of an epoch: how often counts are published [example: 250ms, 1s] [default: 100ms]; 0 for
-    /// epochs as short as --max-overhead allows
-    #[arg(short, long, value_name = "DUR", value_parser = values::interval)]
-    interval: Option<Duration>,
-
-    /// Which accesses to watch: write, readwrite or none [default: write]
-    #[arg(long, value_name = "WHAT", value_parser = values::track)]
-    track: Option<Track>,
-
-    /// Dirty-ring entries of each vCPU: a power of two from 512 to 65536 [default: 65536]
-    #[arg(long, value_name = "N", value_parser = values::buffer)]
-    buffer: Option<u32>,
-
-    /// Most of the program's time that tracking may take, in per cent, 1 to 100 [default: 33]. Epochs go
-    /// on for longer where it would take more. 100: no limit
-    #[arg(long, value_name = "PERCENT", value_parser = values::overhead)]
-    max_overhead: Option<u32>,
-
-    /// Who may read the segments: 600 for you and root (the default), 640 for a group, too, 644 for
-    /// everybody on this machine. Nobody else may ever write to them
-    #[arg(long, value_name = "MODE", value_parser = values::ring_mode)]
-    ring_mode: Option<u32>,
-
-    /// The group, by name or number, that may read the segments [default mode with it: 640]. You must be
-    /// in it
-    #[arg(long, value_name = "GROUP", value_parser = values::ring_group)]
-    ring_group: Option<u32>,
-
-    /// Records in the ring of each segment: a power of two from 1024 to 16M [default: 64K]. A reader that
-    /// stays away for longer than it takes to write so many loses the oldest
-    #[arg(long, value_name = "N", value_parser = values::ring_size)]
-    ring_size: Option<u32>,
-
-    /// Counter pages of each segment, 16 to 64K: one for each 2 MiB that the program touches, and for each kind
-    /// of event there [default: 64K, or 4K where memory is limited (ulimit -v)]
-    #[arg(long, value_name = "N", value_parser = values::heat_size)]
-    heat_size: Option<u32>,
-
-    /// Wrap the processes that the command starts, or let them run natively [default: follow]
-    #[arg(long, value_name = "HOW", value_parser = values::children)]
-    children: Option<Children>,
-
-    /// At exit, report pages and events by mapping, to standard error (or -), or to FILE
-    #[arg(
-        long,
-        value_name = "FILE",
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "-",
-        value_parser = OsStringValueParser::new().map(values::summary)
-    )]
-    summary: Option<SummaryTarget>,
-}
 
 /// Why settings cannot be used.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]

@@ -2,7 +2,8 @@
 
 use super::{Children, SummaryTarget};
 use crate::host::credentials;
-use std::ffi::OsString;
+use clap::builder::{PossibleValue, TypedValueParser};
+use std::ffi::{OsStr, OsString};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 use vmmload_consumer::Track;
@@ -19,6 +20,39 @@ const RING_RANGE: RangeInclusive<u32> = 1024..=16_777_216;
 
 /// Counter pages in a segment: each counts one kind of event in 2 MiB of the program's memory.
 const HEAT_RANGE: RangeInclusive<u32> = 16..=65_536;
+
+/// A parser of values that are among these words, which completions can offer. The function tells what is wrong
+/// with others.
+#[derive(Clone)]
+pub(super) struct Offering<T> {
+    /// With blanks between them.
+    words: &'static str,
+    parse: fn(&str) -> Result<T, String>,
+}
+
+pub(super) fn offering<T>(
+    words: &'static str,
+    parse: fn(&str) -> Result<T, String>,
+) -> Offering<T> {
+    Offering { words, parse }
+}
+
+impl<T: Clone + Send + Sync + 'static> TypedValueParser for Offering<T> {
+    type Value = T;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        option: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<T, clap::Error> {
+        self.parse.parse_ref(command, option, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(self.words.split(' ').map(PossibleValue::new)))
+    }
+}
 
 pub(super) fn interval(text: &str) -> Result<Duration, String> {
     let interval = match text {
