@@ -2,6 +2,7 @@
 //! after one line that says why; unless it must not (VMMLOAD_REQUIRE).
 
 use crate::host::{execution, messages};
+use crate::preloaded;
 use crate::process::command;
 use crate::session::{self, RunError, Start};
 
@@ -14,7 +15,7 @@ pub(crate) fn instead(error: &RunError, required: bool, start: &Start) -> i32 {
     let name = start.path.display();
     messages::say(&format!("{error}. {name} runs natively"));
     let path = command::c_string(start.path.as_os_str());
-    let refused = execution::execute(&path, &start.argv, &start.envp);
+    let refused = execution::execute(&path, &start.argv, &preloaded::left_alone(&start.envp));
     messages::say(&format!(
         "{name}: cannot be executed: {refused}. Check the file"
     ));

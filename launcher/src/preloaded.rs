@@ -33,6 +33,8 @@ const MARK: &[u8] = b"VMMLOAD_HANDOVER=";
 /// Keeps the library from handing the process over again that its value is the id of.
 const NATIVE: &[u8] = b"VMMLOAD_NATIVE=";
 
+const PRELOAD: &[u8] = b"LD_PRELOAD=";
+
 /// What stands before each string of the environment.
 const DISGUISE: &[u8] = b"_";
 
@@ -128,12 +130,9 @@ impl Started {
     }
 
     /// Starts it once more, and has the library leave it alone. Returns the exit status if that fails.
-    fn execute_natively(mut self) -> i32 {
-        let mark = [NATIVE, std::process::id().to_string().as_bytes()].concat();
-        self.envp.retain(|s| !s.as_bytes().starts_with(NATIVE));
-        self.envp.extend(CString::new(mark));
+    fn execute_natively(&self) -> i32 {
         let path = self.path_to_execute();
-        let error = execution::execute(&path, &self.argv, &self.envp);
+        let error = execution::execute(&path, &self.argv, &left_alone(&self.envp));
         let path = self.path.display();
         messages::say(&format!(
             "{path}: cannot be executed: {error}. Check the file"
@@ -151,6 +150,18 @@ impl Started {
         let is_same = File::open(&path).is_ok_and(|file| is_at(&file, execfn));
         command::c_string(if is_same { execfn } else { &path }.as_os_str())
     }
+}
+
+/// The environment for a program that this process executes natively: the preload library, if it is there, does not
+/// hand it over.
+pub(crate) fn left_alone(envp: &[CString]) -> Vec<CString> {
+    let is_preloaded = envp.iter().any(|s| s.as_bytes().starts_with(PRELOAD));
+    if !is_preloaded {
+        return envp.to_vec();
+    }
+    let mark = [NATIVE, std::process::id().to_string().as_bytes()].concat();
+    let others = envp.iter().filter(|s| !s.as_bytes().starts_with(NATIVE));
+    others.cloned().chain(CString::new(mark)).collect()
 }
 
 fn link(file: &File) -> PathBuf {

@@ -252,7 +252,8 @@ fn program_that_the_launcher_gives_up_runs_natively_and_is_not_handed_over_again
         let said = outcome.messages();
         assert_eq!(said.matches("vmmload: ").count(), 1, "{said}");
         assert!(
-            said.starts_with("vmmload: the program runs natively: the hard limit on file sizes"),
+            said.starts_with("vmmload: the hard limit on file sizes")
+                && said.ends_with(" runs natively\n"),
             "{said}"
         );
     }
@@ -281,6 +282,27 @@ fn program_that_the_launcher_gives_up_fails_if_the_user_insists() {
         "{}",
         outcome.messages()
     );
+}
+
+#[test]
+fn environment_that_leaves_no_room_runs_natively() {
+    let preload = Preload::new();
+    // As long as the kernel lets a string be.
+    let start = "import os, sys\nenv = {'LD_PRELOAD': sys.argv[1], 'N': 'x' * (32 * 4096 - 3)}\n\
+                 os.execve(sys.argv[2], ['x'], env)";
+    let program = Program::new(packages::python())
+        .args(["-c", start])
+        .args([preload.library(), Guest::new("shim/show_start").path()]);
+    let native = preload.native(&program);
+    native.assert_success("a string of 128 KiB");
+    let outcome = preload.preloaded(&program);
+    assert_eq!(
+        (outcome.text(), outcome.status),
+        (native.text(), native.status)
+    );
+    let line = "vmmload: arguments and environment have no room for those of vmmload; the program runs natively. Shorten \
+                them or raise ulimit -s\n";
+    assert_eq!(outcome.messages(), line);
 }
 
 #[test]
