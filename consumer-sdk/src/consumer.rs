@@ -6,6 +6,7 @@ use crate::heat_map::HeatMap;
 use crate::info::Info;
 use crate::layout::{BadField, Layout};
 use crate::mappings::{self, Mappings};
+use crate::marks::mark_memory;
 use crate::memory::path_of;
 use crate::news;
 use crate::reader_memory::ReaderMemory;
@@ -51,8 +52,8 @@ pub enum Status {
 /// ended and the segment's name is gone.
 #[derive(Debug)]
 pub struct Consumer {
-    memory: Arc<ReaderMemory>,
-    layout: Layout,
+    pub(crate) memory: Arc<ReaderMemory>,
+    pub(crate) layout: Layout,
     /// As it was at attach; only the part that never changes is used.
     header: Header,
     /// The user whom the file belongs to.
@@ -60,7 +61,10 @@ pub struct Consumer {
     ring: RingReader,
     epochs: RingReader,
     links: RingReader,
-    reads: Reads,
+    pub(crate) marks: RingReader,
+    /// Marks passed over.
+    pub(crate) marks_lost: u64,
+    pub(crate) reads: Reads,
     /// What the word `news` was when [`Consumer::wait`] last returned.
     told: AtomicU64,
     path: PathBuf,
@@ -77,6 +81,8 @@ impl Clone for Consumer {
             ring: self.ring.clone(),
             epochs: self.epochs.clone(),
             links: self.links.clone(),
+            marks: self.marks.clone(),
+            marks_lost: self.marks_lost,
             // Like one that was just attached.
             reads: Reads::default(),
             told: AtomicU64::new(0),
@@ -87,10 +93,11 @@ impl Clone for Consumer {
 
 /// What a consumer has ever been read from: the rest may fill up unread, and is nothing to wake up for again and again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Reads {
+pub(crate) struct Reads {
     events: bool,
     epochs: bool,
     children: bool,
+    pub(crate) marks: bool,
 }
 
 /// What [`Consumer::read`] has done.
@@ -105,8 +112,8 @@ pub struct Batch {
 /// Why [`Consumer::wait`] has returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Woken {
-    /// There is more to read of what this consumer reads (records, finished epochs or children), or an epoch has
-    /// ended or a child has come since it was woken before.
+    /// There is more to read of what this consumer reads (records, finished epochs, children or marks), or an epoch has
+    /// ended or a child or mark has come since it was woken before.
     News,
     /// There is nothing new.
     TimedOut,
@@ -170,6 +177,7 @@ impl Consumer {
         let ring = RingReader::oldest(ring_memory(memory.words(), &layout));
         let epochs = RingReader::oldest(epoch_memory(memory.words(), &layout));
         let links = RingReader::oldest(link_memory(memory.words(), &layout));
+        let marks = RingReader::oldest(mark_memory(memory.words(), &layout));
         Ok(Self {
             memory,
             layout,
@@ -178,6 +186,8 @@ impl Consumer {
             ring,
             epochs,
             links,
+            marks,
+            marks_lost: 0,
             reads: Reads::default(),
             told: AtomicU64::new(0),
             path: path.into(),
@@ -194,21 +204,23 @@ impl Consumer {
         &self.path
     }
 
-    /// Moves the cursors behind the newest record and the newest epoch: only what comes from now on will
+    /// Moves the cursors behind the newest record, epoch, child and mark: only what comes from now on will
     /// be delivered.
     pub fn skip_to_now(&mut self) {
         let words = self.memory.words();
         self.ring = RingReader::newest(ring_memory(words, &self.layout));
         self.epochs = RingReader::newest(epoch_memory(words, &self.layout));
         self.links = RingReader::newest(link_memory(words, &self.layout));
+        self.marks = RingReader::newest(mark_memory(words, &self.layout));
     }
 
-    /// Moves the cursors back to the oldest record and the oldest epoch that are still there.
+    /// Moves the cursors back to the oldest record, epoch, child and mark that are still there.
     pub fn rewind(&mut self) {
         let words = self.memory.words();
         self.ring = RingReader::oldest(ring_memory(words, &self.layout));
         self.epochs = RingReader::oldest(epoch_memory(words, &self.layout));
         self.links = RingReader::oldest(link_memory(words, &self.layout));
+        self.marks = RingReader::oldest(mark_memory(words, &self.layout));
     }
 
     /// Position of the record that comes next: grows by one for each delivered or lost one.
@@ -313,6 +325,7 @@ impl Consumer {
         self.reads.events && behind(&self.ring, field!(ring_head))
             || self.reads.epochs && behind(&self.epochs, field!(epochs_head))
             || self.reads.children && behind(&self.links, field!(links_head))
+            || self.reads.marks && behind(&self.marks, field!(marks_head))
     }
 
     /// How long one may sleep without looking whether the process lives.

@@ -39,8 +39,10 @@ pub struct SegmentConfig {
     pub heat_pages: u32,
     /// Capacity of the mapping table.
     pub map_entries: u32,
-    /// Bytes for the names of mappings.
+    /// Bytes for the names of mappings and marks.
     pub string_bytes: u32,
+    /// Capacity of the ring of marks, a power of two; 0: none, as in segments of version 1.0.
+    pub mark_records: u32,
     /// Who may read the segment: permission bits of its file, which nobody but the owner may write.
     pub mode: u32,
     /// The group that its file belongs to; `None`: as for any new file.
@@ -53,7 +55,7 @@ pub struct SegmentConfig {
 
 impl SegmentConfig {
     /// The default capacities: 65,536 records (2.5 MiB), 4,096 epochs (256 KiB), 1,024 process links (32 KiB), 65,536 counter pages (256 MiB, of which only
-    /// touched ones exist), 16,384 mappings, 1 MiB of names.
+    /// touched ones exist), 16,384 mappings, 1 MiB of names, 16,384 marks (512 KiB).
     pub fn new(pid: u32) -> Self {
         Self {
             pid,
@@ -71,6 +73,7 @@ impl SegmentConfig {
             heat_pages: 65_536,
             map_entries: 16_384,
             string_bytes: 1 << 20,
+            mark_records: 16_384,
             mode: 0o600,
             group: None,
             unread: false,
@@ -86,6 +89,7 @@ impl SegmentConfig {
             heat_pages: self.heat_pages,
             map_entries: self.map_entries,
             string_bytes: self.string_bytes,
+            mark_records: self.mark_records,
         }
     }
 }

@@ -46,8 +46,10 @@ pub struct Info {
     pub ring_dropped: u64,
     /// Events missing from the heat table, but not from `totals`.
     pub heat_dropped: u64,
-    /// How often the name of a mapping did not fit.
+    /// How often the name of a mapping or a mark did not fit.
     pub names_dropped: u64,
+    /// Marks made by the program, the lost and dropped ones included.
+    pub marks: u64,
     counters: [u64; crate::wire::COUNTERS],
 }
 
@@ -77,6 +79,7 @@ impl Info {
             ring_dropped: now.ring_dropped,
             heat_dropped: now.heat_dropped,
             names_dropped: now.names_dropped,
+            marks: now.marks_head,
             counters: now.counters,
         }
     }

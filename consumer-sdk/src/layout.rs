@@ -2,16 +2,16 @@
 
 use crate::wire::{
     EpochSlot, EventRecord, Header, LinkSlot, MAX_EPOCH_RECORDS, MAX_HEAT_PAGES, MAX_LINK_RECORDS,
-    MAX_MAP_ENTRIES, MAX_RING_RECORDS, MAX_STRING_BYTES, MapRecord, PAGE_SIZE, PAGES_PER_REGION,
-    REGION_WORDS, WORD,
+    MAX_MAP_ENTRIES, MAX_MARK_RECORDS, MAX_RING_RECORDS, MAX_STRING_BYTES, MapRecord, MarkSlot,
+    PAGE_SIZE, PAGES_PER_REGION, REGION_WORDS, WORD,
 };
 use core::ops::Range;
 
 /// The parts of one segment. Offsets and sizes in bytes; every offset is a multiple of [`PAGE_SIZE`].
 ///
 /// ```text
-/// 0        ring      epochs    links     regions           cells                maps          strings
-/// | header | records | records | records | heat_pages x 16 | heat_pages x 4 KiB | 2 x entries | text |
+/// 0        ring      epochs    links     regions           cells                maps          strings marks
+/// | header | records | records | records | heat_pages x 16 | heat_pages x 4 KiB | 2 x entries | text | records |
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Layout {
@@ -28,6 +28,9 @@ pub(crate) struct Layout {
     pub(crate) map_entries: usize,
     pub(crate) strings: usize,
     pub(crate) string_bytes: usize,
+    pub(crate) marks: usize,
+    /// Zero: there are no marks, as in segments of version 1.0.
+    pub(crate) mark_records: usize,
     pub(crate) len: usize,
     parts: Parts,
 }
@@ -50,6 +53,8 @@ pub(crate) struct Sizes {
     pub(crate) heat_pages: u32,
     pub(crate) map_entries: u32,
     pub(crate) string_bytes: u32,
+    /// Zero: there are no marks.
+    pub(crate) mark_records: u32,
 }
 
 impl Sizes {
@@ -57,6 +62,9 @@ impl Sizes {
         check_records("ring_records", self.ring_records, MAX_RING_RECORDS)?;
         check_records("epoch_records", self.epoch_records, MAX_EPOCH_RECORDS)?;
         check_records("link_records", self.link_records, MAX_LINK_RECORDS)?;
+        if self.mark_records != 0 {
+            check_records("mark_records", self.mark_records, MAX_MARK_RECORDS)?;
+        }
         check_size("heat_pages", self.heat_pages, MAX_HEAT_PAGES)?;
         check_size("map_entries", self.map_entries, MAX_MAP_ENTRIES)?;
         check_size("string_bytes", self.string_bytes, MAX_STRING_BYTES)
@@ -84,6 +92,7 @@ impl Layout {
             heat_pages,
             map_entries,
             text,
+            mark_records,
         ] = [
             sizes.ring_records,
             sizes.epoch_records,
@@ -91,6 +100,7 @@ impl Layout {
             sizes.heat_pages,
             sizes.map_entries,
             sizes.string_bytes,
+            sizes.mark_records,
         ]
         .map(|size| size as usize);
         let ring = PAGE_SIZE;
@@ -100,6 +110,7 @@ impl Layout {
         let cells = page_up(regions + heat_pages * REGION_WORDS * WORD);
         let maps = cells + heat_pages * PAGE_SIZE;
         let strings = maps + 2 * map_table_bytes(map_entries);
+        let marks = strings + page_up(text);
         let parts = Parts {
             ring: words(ring, ring_records * size_of::<EventRecord>()),
             regions: words(regions, heat_pages * REGION_WORDS * WORD),
@@ -119,7 +130,9 @@ impl Layout {
             map_entries,
             strings,
             string_bytes: page_up(text),
-            len: strings + page_up(text),
+            marks,
+            mark_records,
+            len: marks + page_up(mark_records * size_of::<MarkSlot>()),
             parts,
         })
     }
@@ -142,6 +155,7 @@ impl Layout {
             heat_pages: header.heat_pages,
             map_entries: header.map_entries,
             string_bytes,
+            mark_records: header.mark_records,
         })?;
         layout.check_offsets(header)?;
         // What a later minor version adds is in the header's first page, and behind the last part.
@@ -153,6 +167,10 @@ impl Layout {
     }
 
     fn check_offsets(&self, header: &Header) -> Result<(), BadField> {
+        let (marks, mark_size) = match self.mark_records {
+            0 => (0, 0),
+            _ => (self.marks, size_of::<MarkSlot>()),
+        };
         let offsets = [
             ("ring_offset", header.ring_offset, self.ring),
             ("epochs_offset", header.epochs_offset, self.epochs),
@@ -162,6 +180,8 @@ impl Layout {
             ("maps_offset", header.maps_offset, self.maps),
             ("strings_offset", header.strings_offset, self.strings),
             ("string_bytes", header.string_bytes, self.string_bytes),
+            ("marks_offset", header.marks_offset, marks),
+            ("mark_size", header.mark_size.into(), mark_size),
         ];
         for (field, value, expected) in offsets {
             if value != expected as u64 {
@@ -210,6 +230,11 @@ impl Layout {
             self.map_table(index),
             self.map_entries * size_of::<MapRecord>(),
         )
+    }
+
+    /// Words of the ring of marks.
+    pub(crate) fn mark_words(&self) -> Range<usize> {
+        range(self.marks, self.mark_records * size_of::<MarkSlot>())
     }
 
     /// Words of the string area.

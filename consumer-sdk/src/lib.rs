@@ -26,6 +26,7 @@
 //! - The pages that were written since an epoch, exactly: [`Consumer::pages_written_since`].
 //! - The working set of each epoch, and what watching it has cost: [`Consumer::next_epoch`].
 //! - What lies, and lay, at an address: [`Consumer::mappings`].
+//! - What the program itself says it does: [`Consumer::next_mark`].
 //! - The processes: [`list()`] those that run, [`Session`] for all of one `vmmload run` as they come and go,
 //!   [`Consumer::status`] for what became of one.
 //!
@@ -53,6 +54,8 @@ mod layout;
 #[cfg(not(all(test, loom)))]
 mod list;
 mod mappings;
+#[cfg(not(all(test, loom)))]
+mod marks;
 #[cfg(not(all(test, loom)))]
 mod memory;
 mod news;
@@ -93,6 +96,8 @@ pub use list::{consumers, list, readable_consumers, segment_name};
 pub use mappings::{
     Mapping, MappingClass, MappingEntry, Mappings, PROT_EXEC, PROT_READ, PROT_SHARED, PROT_WRITE,
 };
+#[cfg(not(all(test, loom)))]
+pub use marks::Mark;
 #[cfg(not(all(test, loom)))]
 pub use reclaim::{prune, prune_own};
 #[cfg(not(all(test, loom)))]

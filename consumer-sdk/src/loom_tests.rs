@@ -294,6 +294,7 @@ struct Table {
     states: [AtomicU64; 2],
     tables: [Vec<AtomicU64>; 2],
     strings: [AtomicU64; 2],
+    names: Vec<AtomicU64>,
 }
 
 impl Table {
@@ -304,6 +305,7 @@ impl Table {
             states: [atomic(), atomic()],
             tables: [zeroes(MAP_WORDS), zeroes(MAP_WORDS)],
             strings: [atomic(), atomic()],
+            names: zeroes(3),
         }
     }
 
@@ -314,7 +316,7 @@ impl Table {
             tables: [&self.tables[0], &self.tables[1]],
             strings_used: &self.strings[0],
             names_dropped: &self.strings[1],
-            strings: &[],
+            strings: &self.names,
         }
     }
 }
@@ -345,6 +347,28 @@ fn loom_a_copied_mapping_table_is_of_one_version() {
                 let found = [entry.start, entry.end, entry.offset];
                 assert_eq!(found, expected, "mixed versions");
             }
+        }
+        writer.join().unwrap();
+    });
+}
+
+#[test]
+fn loom_a_mark_that_is_seen_has_its_name() {
+    loom::model(|| {
+        let (ring, table) = (Arc::new(Ring::new()), Arc::new(Table::new()));
+        let mut reader = RingReader::oldest(ring.memory());
+        let writer = thread::spawn({
+            let (ring, table) = (Arc::clone(&ring), Arc::clone(&table));
+            move || {
+                let (mut names, mut marks) = (MapWriter::new(), RingWriter::new(CAPACITY));
+                let most = table.names.len();
+                let name = names.intern(table.memory(), "load", most, &mut |_| true);
+                marks.publish(ring.memory(), [name.into(); RECORD_WORDS], |_| true);
+            }
+        });
+        if let Some(Found::Record([name, _])) = reader.next(ring.memory(), |_| true) {
+            let name = mappings::read_name(table.memory(), name as u32, &mut 100);
+            assert_eq!(name.as_deref(), Some("load"));
         }
         writer.join().unwrap();
     });

@@ -29,7 +29,7 @@ const MAX_ATTEMPTS: usize = if cfg!(all(test, loom)) { 1 } else { 64 };
 const MOVED_WORDS: usize = if cfg!(all(test, loom)) { 3 } else { MAP_WORDS };
 /// Bytes of names in one copy of a table. Each entry has a copy of its own, so that a small segment could ask for any
 /// amount of a reader's memory; entries beyond this have no names.
-const MOST_NAMES: usize = 64 << 20;
+pub(crate) const MOST_NAMES: usize = 64 << 20;
 /// Bytes backed by memory at a time.
 const BACKING_STEP: usize = 4 * PAGE_SIZE;
 
@@ -110,7 +110,7 @@ pub struct MappingEntry<'a> {
     pub offset: u64,
     /// [`PROT_READ`] and its like, or-ed.
     pub prot: u32,
-    /// File path, `[heap]` and the like, or empty.
+    /// What the program calls it, file path, `[heap]` and the like, or empty.
     pub name: &'a str,
     /// Identity, never used again for another mapping of the process. What is left of a mapping that was
     /// cut, grew or changed its rights keeps it.
@@ -136,7 +136,7 @@ pub struct Mapping {
     pub offset: u64,
     /// [`PROT_READ`] and its like, or-ed.
     pub prot: u32,
-    /// File path, `[heap]` and the like, or empty.
+    /// What the program calls it, file path, `[heap]` and the like, or empty.
     pub name: String,
     /// Identity, never used again for another mapping of the process. What is left of a mapping that was
     /// cut, grew or changed its rights keeps it.
@@ -262,7 +262,7 @@ impl MapWriter {
                 overflow = MAPS_OVERFLOW;
                 break;
             }
-            let name = self.intern(memory, entry.name, &mut back);
+            let name = self.intern(memory, entry.name, memory.strings.len(), &mut back);
             let words: [u64; MAP_WORDS] = transmute!(MapRecord {
                 start: entry.start,
                 end: entry.end,
@@ -312,11 +312,13 @@ impl MapWriter {
         true
     }
 
-    /// The offset of a name in the string area, or zero when it is empty or there is no room.
-    fn intern(
+    /// The offset of a name in the string area, or zero when it is empty or there is no room within the area's
+    /// first `most` words.
+    pub(crate) fn intern(
         &mut self,
         memory: MapMemory<'_>,
         name: &str,
+        most: usize,
         back: &mut impl FnMut(Backing) -> bool,
     ) -> u32 {
         if name.is_empty() {
@@ -325,7 +327,7 @@ impl MapWriter {
         if let Some(&offset) = self.names.get(name) {
             return offset;
         }
-        let Some(offset) = self.append(memory, name, back) else {
+        let Some(offset) = self.append(memory, name, most, back) else {
             self.names_dropped += 1;
             memory
                 .names_dropped
@@ -340,11 +342,12 @@ impl MapWriter {
         &mut self,
         memory: MapMemory<'_>,
         name: &str,
+        most: usize,
         back: &mut impl FnMut(Backing) -> bool,
     ) -> Option<u32> {
         let start = self.string_words;
         let end = start + 1 + name.len().div_ceil(WORD);
-        let slots = memory.strings.get(start..end)?;
+        let slots = memory.strings.get(..most)?.get(start..end)?;
         while end * WORD > self.strings_backed {
             let bytes = memory.strings.len() * WORD;
             let next = (self.strings_backed + BACKING_STEP).min(bytes);
@@ -418,7 +421,8 @@ fn named(memory: MapMemory<'_>, record: MapRecord, room: &mut usize) -> Mapping 
         offset: record.offset,
         prot: record.prot,
         name: match class {
-            MappingClass::ThreadStack => format!("[stack:{}]", record.thread),
+            // Unless the program has named it.
+            MappingClass::ThreadStack if record.name == 0 => format!("[stack:{}]", record.thread),
             _ => read_name(memory, record.name, room).unwrap_or_default(),
         },
         id: record.id,
@@ -431,7 +435,7 @@ fn named(memory: MapMemory<'_>, record: MapRecord, room: &mut usize) -> Mapping 
 
 /// The string at a byte offset, with what is not UTF-8 replaced; `None` for offsets that hold none, and when
 /// there is no room for it.
-fn read_name(memory: MapMemory<'_>, offset: u32, room: &mut usize) -> Option<String> {
+pub(crate) fn read_name(memory: MapMemory<'_>, offset: u32, room: &mut usize) -> Option<String> {
     /// Longer than any path that the kernel accepts.
     const MAX_NAME: u64 = 1 << 16;
     // Pairs with the writer's store in `append`.

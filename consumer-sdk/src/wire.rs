@@ -15,7 +15,7 @@ pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"vmmload\0");
 /// Layout version; a reader refuses every other one.
 pub(crate) const MAJOR: u32 = 1;
 /// Additions that older readers may ignore.
-pub(crate) const MINOR: u32 = 0;
+pub(crate) const MINOR: u32 = 1;
 /// Bytes of a page, of a counter page, and the alignment of every part of the segment.
 pub const PAGE_SIZE: usize = 4096;
 /// Counters in one counter page: one for each 4 KiB page of a 2 MiB region.
@@ -34,6 +34,8 @@ pub(crate) const MAX_RING_RECORDS: u32 = 1 << 24;
 pub(crate) const MAX_EPOCH_RECORDS: u32 = 1 << 20;
 /// Largest ring of process links, in records.
 pub(crate) const MAX_LINK_RECORDS: u32 = 1 << 20;
+/// Largest ring of marks, in records.
+pub(crate) const MAX_MARK_RECORDS: u32 = 1 << 20;
 /// Largest mapping table, in entries.
 pub(crate) const MAX_MAP_ENTRIES: u32 = 1 << 20;
 /// Largest string area, in bytes.
@@ -47,6 +49,8 @@ pub(crate) const EVENT_WORDS: usize = size_of::<EventRecord>() / WORD - 1;
 pub(crate) const EPOCH_WORDS: usize = size_of::<EpochSlot>() / WORD - 1;
 /// Words of a process link behind its sequence.
 pub(crate) const LINK_WORDS: usize = size_of::<LinkSlot>() / WORD - 1;
+/// Words of a mark behind its sequence.
+pub(crate) const MARK_WORDS: usize = size_of::<MarkSlot>() / WORD - 1;
 /// Words in one entry of the heat table's list of regions.
 pub(crate) const REGION_WORDS: usize = 2;
 /// In a heat word, in place of an epoch: the page is not watched at present, so take it for written.
@@ -117,7 +121,11 @@ pub(crate) struct Header {
     pub(crate) links_offset: u64,
     pub(crate) link_records: u32,
     pub(crate) link_size: u32,
-    pub(crate) _reserved_1: [u64; 4],
+    /// Zero in segments of version 1.0, which have no marks; so are the two that follow.
+    pub(crate) marks_offset: u64,
+    pub(crate) mark_records: u32,
+    pub(crate) mark_size: u32,
+    pub(crate) _reserved_1: [u64; 2],
     // Line 8: the one word that every publish stores, alone in its line.
     pub(crate) ring_head: u64,
     pub(crate) _reserved_2: [u64; 7],
@@ -147,7 +155,8 @@ pub(crate) struct Header {
     pub(crate) epoch_done: u64,
     /// Changes with everything worth waking up for; readers sleep on its low half (futex(2)).
     pub(crate) news: u64,
-    pub(crate) _reserved_3: [u64; 2],
+    pub(crate) marks_head: u64,
+    pub(crate) marks_backed: u64,
 }
 
 impl Header {
@@ -257,6 +266,22 @@ pub(crate) struct LinkSlot {
 }
 
 const _: () = assert!(size_of::<LinkSlot>() == 32);
+
+/// One slot of the ring of marks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub(crate) struct MarkSlot {
+    /// As in [`EventRecord`].
+    pub(crate) sequence: u64,
+    pub(crate) time_ns: u64,
+    /// Byte offset into the string area; zero: there was no room for its name.
+    pub(crate) name: u32,
+    pub(crate) epoch: u32,
+    pub(crate) thread: u32,
+    pub(crate) _reserved: u32,
+}
+
+const _: () = assert!(size_of::<MarkSlot>() == 32);
 
 /// One observation: `count` accesses to one page, seen in one epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -4,6 +4,7 @@ use crate::create::{CreateError, SegmentConfig};
 use crate::heat::{self, HeatIndex, HeatMemory, HeatWriter};
 use crate::layout::Layout;
 use crate::mappings::{self, MapMemory, MapWriter, MappingEntry};
+use crate::marks::MarkWriter;
 use crate::memory::{WriterMemory, path_of};
 use crate::news;
 use crate::reclaim::create_memory;
@@ -11,8 +12,8 @@ use crate::ring::{Published, RingMemory, RingWriter};
 use crate::sync::{AtomicU64, Ordering};
 use crate::wire::{
     COMMAND_BYTES, Child, EPOCH_WORDS, EVENT_WORDS, Epoch, EpochSlot, Event, EventRecord, Header,
-    LINK_WORDS, LinkSlot, MAGIC, MAJOR, MINOR, MapRecord, NOT_READY, PAGE_SIZE, PAGES_PER_REGION,
-    UNWATCHED, WORD, field,
+    LINK_WORDS, LinkSlot, MAGIC, MAJOR, MINOR, MapRecord, MarkSlot, NOT_READY, PAGE_SIZE,
+    PAGES_PER_REGION, UNWATCHED, WORD, field,
 };
 use crate::words::{Counter, End, Kind, Method, ProcessId};
 use crate::{segment_name, sys};
@@ -22,14 +23,15 @@ use zerocopy::{FromZeros, IntoBytes};
 /// The one writer of a segment. Dropping it removes the segment's name.
 #[derive(Debug)]
 pub struct SegmentWriter {
-    memory: WriterMemory,
-    layout: Layout,
+    pub(crate) memory: WriterMemory,
+    pub(crate) layout: Layout,
     ring: RingWriter,
     epochs: RingWriter,
     links: RingWriter,
+    pub(crate) marks: MarkWriter,
     heat: HeatWriter,
-    maps: MapWriter,
-    epoch: u32,
+    pub(crate) maps: MapWriter,
+    pub(crate) epoch: u32,
     time_ns: u64,
     counts: Counts,
 }
@@ -116,6 +118,7 @@ impl SegmentWriter {
             ring: RingWriter::new(RING_STEP),
             epochs: RingWriter::new(EPOCH_STEP),
             links: RingWriter::new(LINK_STEP),
+            marks: MarkWriter::new(),
             heat: HeatWriter::new(layout.heat_pages),
             maps: MapWriter::new(),
             epoch: 0,
@@ -175,7 +178,8 @@ impl SegmentWriter {
 
     /// Wakes the readers that sleep. One system call, whether there are any or not: readers cannot write here,
     /// so nobody knows.
-    fn tell(&self) {
+    pub(crate) fn tell(&mut self) {
+        self.marks.told();
         news::tell(self.word(field!(news)), sys::futex_wake);
     }
 
@@ -289,15 +293,8 @@ impl SegmentWriter {
             maps,
             ..
         } = self;
-        maps.publish(map_memory(memory.words(), layout), entries, |part| {
-            let (base, bytes) = match part {
-                mappings::Backing::Table(table, bytes) => (layout.map_table(table), bytes),
-                mappings::Backing::Strings(bytes) => (layout.strings, bytes),
-            };
-            memory
-                .populate(base + bytes.start..base + bytes.end)
-                .is_ok()
-        });
+        let map = map_memory(memory.words(), layout);
+        maps.publish(map, entries, |part| back(memory, layout, part));
     }
 
     /// Distinct pages with an event so far, of those that the heat table has room for.
@@ -343,8 +340,18 @@ impl SegmentWriter {
     }
 }
 
+/// Puts memory behind a part of the mapping tables or of the string area; whether there is any.
+pub(crate) fn back(memory: &WriterMemory, layout: &Layout, part: mappings::Backing) -> bool {
+    let (base, bytes) = match part {
+        mappings::Backing::Table(table, bytes) => (layout.map_table(table), bytes),
+        mappings::Backing::Strings(bytes) => (layout.strings, bytes),
+    };
+    let range = base + bytes.start..base + bytes.end;
+    memory.populate(range).is_ok()
+}
+
 /// Bytes of some slots of a ring at `base`.
-fn part_of<T>(base: usize, slots: Range<usize>) -> Range<usize> {
+pub(crate) fn part_of<T>(base: usize, slots: Range<usize>) -> Range<usize> {
     base + slots.start * size_of::<T>()..base + slots.end * size_of::<T>()
 }
 
@@ -358,6 +365,7 @@ fn header(config: &SegmentConfig, layout: &Layout) -> Header {
         pid: config.pid,
         start: writer_start,
     });
+    let has_marks = config.mark_records > 0;
     let mut header = Header {
         magic: MAGIC,
         version: NOT_READY,
@@ -390,6 +398,13 @@ fn header(config: &SegmentConfig, layout: &Layout) -> Header {
         maps_offset: layout.maps as u64,
         map_entries: config.map_entries,
         map_size: size_of::<MapRecord>() as u32,
+        marks_offset: if has_marks { layout.marks as u64 } else { 0 },
+        mark_records: config.mark_records,
+        mark_size: if has_marks {
+            size_of::<MarkSlot>() as u32
+        } else {
+            0
+        },
         strings_offset: layout.strings as u64,
         string_bytes: layout.string_bytes as u64,
         start_monotonic_ns: sys::monotonic_ns(),

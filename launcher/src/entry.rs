@@ -2,8 +2,9 @@
 //! SIGPIPE, install signal handlers and open closed descriptors, all of which the program would
 //! inherit).
 
-use std::ffi::{CStr, CString, OsString, c_char, c_int};
-use std::os::unix::ffi::OsStringExt;
+use std::ffi::{CStr, CString, OsStr, OsString, c_char, c_int};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
 
 /// Arguments, environment and auxiliary vector as the kernel passed them.
 pub(crate) struct Inherited {
@@ -13,6 +14,8 @@ pub(crate) struct Inherited {
     pub envp: Vec<CString>,
     /// Auxiliary vector, with its final AT_NULL.
     pub auxv: Vec<(u64, u64)>,
+    /// Path that execve(2) was given: AT_EXECFN.
+    pub execfn: PathBuf,
 }
 
 impl Inherited {
@@ -46,11 +49,24 @@ impl Inherited {
                 }
                 pair = pair.add(2);
             }
+            let execfn = auxv.iter().find(|(kind, _)| *kind == libc::AT_EXECFN);
+            let execfn = execfn.map(|(_, path)| CStr::from_ptr(*path as *const c_char));
             Self {
                 args,
                 envp: environment,
                 auxv,
+                execfn: PathBuf::from(OsStr::from_bytes(execfn.unwrap_or_default().to_bytes())),
             }
         }
+    }
+
+    /// An environment variable, as getenv(3) finds it.
+    pub(crate) fn variable(&self, name: &str) -> Option<&OsStr> {
+        let value = |string: &CStr| -> Option<usize> {
+            let rest = string.to_bytes().strip_prefix(name.as_bytes())?;
+            rest.starts_with(b"=").then_some(name.len() + 1)
+        };
+        let mut strings = self.envp.iter();
+        strings.find_map(|string| Some(OsStr::from_bytes(&string.as_bytes()[value(string)?..])))
     }
 }

@@ -16,8 +16,11 @@ mod entry;
 mod guest;
 mod host;
 mod kvm;
+mod links;
 mod machine;
+mod natively;
 mod nested;
+mod preloaded;
 mod probes;
 mod process;
 mod session;
@@ -55,23 +58,23 @@ pub unsafe extern "C" fn main(
         unsafe { libc::_exit(OWN_FAILURE) }
     }));
     if let Some(descriptor) = handover::descriptor(&inherited.args) {
-        return failed(&session::resume(descriptor, &inherited));
+        return session::failed(&session::resume(descriptor, &inherited));
+    }
+    if let Some(called) = links::called(&inherited) {
+        return links::run(&called, &inherited);
+    }
+    if let Some(descriptor) = preloaded::descriptor(&inherited.args) {
+        return preloaded::go_on(descriptor, &inherited);
     }
     match cli::parse(&inherited.args) {
-        Ok(cli::Command::Run(request)) => failed(&session::run(request, &inherited)),
+        Ok(cli::Command::Run(request)) => session::failed(&session::run(request, &inherited)),
         Ok(cli::Command::Ls(config)) => cli::run_ls(&config),
         Ok(cli::Command::Dump(config)) => cli::run_dump(&config),
+        Ok(cli::Command::Link(config)) => cli::run_link(&config),
         Ok(cli::Command::Doctor(config)) => cli::run_doctor(&config, &doctor::examine()),
         Ok(cli::Command::Alias(config)) => cli::run_alias(&config),
         Ok(cli::Command::Completions(shell)) => cli::run_completions(shell),
         Ok(cli::Command::Man) => cli::run_man(),
         Err(status) => status,
     }
-}
-
-/// Says why a program could not be started, and returns the exit status.
-#[cfg(not(test))]
-fn failed(error: &session::RunError) -> c_int {
-    host::messages::say(&error.to_string());
-    error.code()
 }

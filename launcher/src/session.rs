@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::RawFd;
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use kvm_bindings::kvm_regs;
@@ -13,7 +14,7 @@ use vmmload_consumer::{Consumer, CreateError, Status, Track, prune_own};
 
 use crate::cli::{self, RunConfig, RunRequest, Settings, SettingsError};
 use crate::entry::Inherited;
-use crate::host::{descriptors, origin, signals as host, threads};
+use crate::host::{descriptors, messages, origin, signals as host, threads};
 use crate::kvm::caps;
 use crate::kvm::dirty_ring::DirtyRing;
 use crate::kvm::vcpu::Vcpu;
@@ -87,31 +88,79 @@ impl RunError {
             _ => crate::process::lifecycle::OWN_FAILURE,
         }
     }
+
+    /// Whether it is this machine that cannot wrap the command, and not what was asked for that is wrong.
+    pub(crate) fn is_of_machine(&self) -> bool {
+        !matches!(
+            self,
+            RunError::Settings(_)
+                | RunError::Around(_)
+                | RunError::Summary(_)
+                | RunError::Command(CommandError::NotFound { .. } | CommandError::NoOther { .. })
+                | RunError::Vm(
+                    CreateVmError::RingTooLarge { .. } | CreateVmError::RingTooSmall { .. }
+                )
+        )
+    }
 }
 
-/// Runs the command. Returns only if it could not be started.
+/// A command to be wrapped.
+#[derive(Debug)]
+pub(crate) struct Start {
+    /// Its file.
+    pub path: PathBuf,
+    /// Its arguments, its name first.
+    pub argv: Vec<CString>,
+    /// Its environment.
+    pub envp: Vec<CString>,
+}
+
+/// Runs the command that was typed. Returns only if it could not be started.
 pub(crate) fn run(request: RunRequest, inherited: &Inherited) -> RunError {
-    let said = Settings::from_environment(&inherited.envp);
-    // A command that was asked to be wrapped runs wrapped or not at all; but what is wrong is said.
-    let said = cli::is_required(&inherited.envp).and(said);
-    let settings = match said {
-        Ok(said) => request.settings.or(said),
-        Err(error) => return error.into(),
-    };
-    if nested::is_inside() {
-        return nested::run(settings, request.command, inherited);
-    }
-    match settings.config(request.command) {
-        Ok(config) => wrap(config, inherited),
-        Err(error) => error.into(),
+    match typed(request, inherited) {
+        Ok((settings, start)) => start_or_nest(settings, &start, inherited),
+        Err(error) => error,
     }
 }
 
-fn wrap(config: RunConfig, inherited: &Inherited) -> RunError {
+fn typed(request: RunRequest, inherited: &Inherited) -> Result<(Settings, Start), RunError> {
+    // A command that was asked to be wrapped runs wrapped or not at all; but what is wrong is said.
+    cli::is_required(&inherited.envp)?;
+    let said = Settings::from_environment(&inherited.envp)?;
+    let path = command::search(&request.command[0], inherited.variable("PATH"))?;
+    let start = Start {
+        path,
+        argv: command::c_strings(&request.command),
+        envp: inherited.envp.clone(),
+    };
+    Ok((request.settings.or(said), start))
+}
+
+/// Wraps the command, or has the vmmload around this process do so. Returns only if it could not be started.
+pub(crate) fn start_or_nest(settings: Settings, start: &Start, inherited: &Inherited) -> RunError {
+    if nested::is_inside() {
+        return nested::run(settings, start);
+    }
+    let load = || command::load(start.path.clone(), start.argv.clone());
+    wrap(settings, load, None, &start.envp, inherited)
+}
+
+/// Wraps the program that `load` gives, with the environment `envp`. Returns only if it could not be started.
+///
+/// `name`: what ps(1) shows; `None`: as for a program that is executed by its path.
+pub(crate) fn wrap(
+    settings: Settings,
+    load: impl FnOnce() -> Result<Program, CommandError>,
+    name: Option<&CStr>,
+    envp: &[CString],
+    inherited: &Inherited,
+) -> RunError {
     let mask = prepare_signals();
     handover::remember_launcher();
     origin::remember();
-    let started = find(config, inherited, mask).and_then(|launch| {
+    let launch = load().map_err(RunError::from);
+    let launch = launch.and_then(|program| first_launch(settings, program, name, envp, mask));
+    let started = launch.and_then(|launch| {
         prune_own();
         start(launch, inherited)
     });
@@ -147,15 +196,23 @@ fn enter(started: Result<GuestThread, RunError>, mask: u64) -> RunError {
     }
 }
 
-fn find(mut config: RunConfig, inherited: &Inherited, mask: u64) -> Result<Launch, RunError> {
-    let path = std::env::var_os("PATH");
-    let program = command::find(&config.command, path.as_deref())?;
+fn first_launch(
+    settings: Settings,
+    program: Program,
+    name: Option<&CStr>,
+    envp: &[CString],
+    mask: u64,
+) -> Result<Launch, RunError> {
+    let mut config = settings.config()?;
     config.sharing.namespace = origin::user_namespace();
-    let name = program.execfn.as_bytes().rsplit(|&b| b == b'/').next();
+    let last_part = || {
+        let name = program.execfn.as_bytes().rsplit(|&b| b == b'/').next();
+        CString::new(name.unwrap_or_default()).unwrap_or_default()
+    };
     Ok(Launch {
-        name: CString::new(name.unwrap_or_default()).unwrap_or_default(),
+        name: name.map_or_else(last_part, CStr::to_owned),
         program,
-        envp: inherited.envp.clone(),
+        envp: envp.to_vec(),
         mask,
         seccomp: Setting::default(),
         summary: open_summary(&config)?,
@@ -318,6 +375,12 @@ fn insert_kernel_pages(table: &mut Mappings) {
         };
         table.insert(start..end, mapping);
     }
+}
+
+/// Says why a program could not be started, and returns the exit status.
+pub(crate) fn failed(error: &RunError) -> i32 {
+    messages::say(&error.to_string());
+    error.code()
 }
 
 /// Lets ps and top show the program: its name, and where the kernel permits it its arguments and

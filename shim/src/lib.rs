@@ -1,74 +1,97 @@
-//! Preload library of vmmload: says that it cannot hand the program over yet, and lets it run natively.
+//! Preload library of vmmload: `LD_PRELOAD=libvmmload_shim.so COMMAND` is `vmmload run COMMAND`.
 //!
-//! It runs inside somebody else's program before that program's own first instruction. So it
-//! allocates nothing, opens nothing, changes no environment and no errno, and cannot end the program.
+//! Its constructor runs inside somebody else's program before that program's own first instruction. It has the
+//! kernel execute the launcher in the program's place, which then wraps that program as the kernel has started
+//! it. In a program that is wrapped already it asks one question, and that is all.
+//!
+//! Where that cannot be, it says so in one line and lets the program run natively, with nothing changed. It is without
+//! any library, so that it changes nothing by being loaded, and runs before the C library has set itself up.
 
-use libc::{c_int, sigset_t, timespec};
-use std::mem::MaybeUninit;
-use std::ptr;
+#![cfg_attr(not(test), no_std)]
+#![cfg_attr(
+    test,
+    allow(
+        dead_code,
+        reason = "the constructor would run in the test runner itself"
+    )
+)]
 
-/// The one line on standard error.
-const MESSAGE: &[u8] =
-    b"vmmload: the preload library cannot hand a program over yet; the program runs \
-natively. Use: vmmload run COMMAND\n";
+mod environment;
+mod handover;
+mod kernel;
+mod launcher;
+mod problem;
+#[cfg(not(test))]
+mod symbols;
+
+use environment::{Environment, Required};
+use kernel::{AT_SECURE, Auxv};
+use launcher::Library;
+use problem::Problem;
+use vmmload_guest::protocol;
 
 /// Runs when the library is loaded.
 ///
 /// # Safety
 /// Called once by the dynamic loader, while the program has no other thread.
-#[ctor::ctor]
-unsafe fn on_load() {
-    let _errno = Errno::keep();
-    if !has_more_rights_than_its_user() {
-        say(MESSAGE);
+#[cfg_attr(not(test), ctor::ctor(unsafe))]
+fn on_load() {
+    if protocol::ask() == 0 {
+        hand_over();
     }
 }
 
-/// Puts errno back when dropped: C programs may count on finding it zero.
-struct Errno(c_int);
-
-impl Errno {
-    fn keep() -> Self {
-        // SAFETY: gives the address of the calling thread's errno, which lives as long as the thread.
-        Self(unsafe { *libc::__errno_location() })
+/// Does so, or tells why not.
+fn hand_over() {
+    let auxv = match Auxv::read() {
+        Ok(auxv) => auxv,
+        Err(errno) => return Problem::Proc("auxv", errno).settle(Required::No),
+    };
+    // Such a program must not do anything on behalf of a variable of its user's.
+    if auxv.value(AT_SECURE) != 0 {
+        return;
     }
-}
-
-impl Drop for Errno {
-    fn drop(&mut self) {
-        // SAFETY: as in `keep`.
-        unsafe { *libc::__errno_location() = self.0 };
-    }
-}
-
-/// Set-user-ID and its like: such a program must not do anything on behalf of a variable of its user's.
-fn has_more_rights_than_its_user() -> bool {
-    // SAFETY: reads the auxiliary vector that the C library keeps; touches no other memory.
-    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
-}
-
-/// Writes to standard error as far as that goes. A standard error that nobody reads any more would
-/// raise SIGPIPE and end the program, so that signal is held off and taken back.
-fn say(message: &[u8]) {
-    let mut pipe = MaybeUninit::<sigset_t>::uninit();
-    let mut before = MaybeUninit::<sigset_t>::uninit();
-    let mut pending = MaybeUninit::<sigset_t>::uninit();
-    // SAFETY: every set is filled by the call that gets it before another reads it, and `message` is
-    // readable for its length. The signals are those of the calling thread, the only one there is.
-    unsafe {
-        libc::sigemptyset(pipe.as_mut_ptr());
-        libc::sigaddset(pipe.as_mut_ptr(), libc::SIGPIPE);
-        libc::sigpending(pending.as_mut_ptr());
-        libc::sigprocmask(libc::SIG_BLOCK, pipe.as_ptr(), before.as_mut_ptr());
-        let written = libc::write(libc::STDERR_FILENO, message.as_ptr().cast(), message.len());
-        let already_waiting = libc::sigismember(pending.as_ptr(), libc::SIGPIPE) == 1;
-        if written < 0 && !already_waiting {
-            let at_once = timespec {
-                tv_sec: 0,
-                tv_nsec: 0,
-            };
-            libc::sigtimedwait(pipe.as_ptr(), ptr::null_mut(), &raw const at_once);
+    match Environment::read() {
+        Ok(environment) => hand_over_from(&environment, &auxv),
+        Err(errno) => {
+            Problem::reading_own("environ", errno).settle(environment::required_on_stack(&auxv));
         }
-        libc::sigprocmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut());
     }
+}
+
+fn hand_over_from(environment: &Environment, auxv: &Auxv) {
+    if environment.was_handed_over(kernel::process_id()) {
+        return;
+    }
+    let required = environment.required();
+    let settle = |problem: Problem| problem.settle(required.unwrap_or(Required::No));
+    let library = match Library::containing(on_load as fn() as usize) {
+        Ok(library) => library,
+        Err(problem) => return settle(problem),
+    };
+    match environment.preloads(&library) {
+        Ok(true) => {}
+        Ok(false) => return,
+        Err(errno) => return settle(Problem::Memory(errno)),
+    }
+    let launcher = match launcher::find(environment, &library) {
+        Ok(launcher) => launcher,
+        Err(problem) => return settle(problem),
+    };
+    let launcher = launcher::string(&launcher);
+    if launcher::is_running(launcher) {
+        return;
+    }
+    settle(match required {
+        Ok(_) => handover::hand_over(launcher, environment, auxv.execfn()),
+        Err(problem) => problem,
+    });
+}
+
+/// An error of this library's own: the program it is in cannot go on from here.
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo) -> ! {
+    kernel::say([b"vmmload: internal error in the preload library. Please report this line, and unset LD_PRELOAD\n"]);
+    kernel::exit(125)
 }

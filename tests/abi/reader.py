@@ -13,17 +13,18 @@ import stat
 import struct
 import sys
 
-HEADER = struct.Struct("<8sQQIIIIQQIIQIIQQIIQIIQQQQQQQIIII256sQQQII")
+HEADER = struct.Struct("<8sQQIIIIQQIIQIIQQIIQIIQQQQQQQIIII256sQQQIIQII")
 NAMES = (
     "magic version file_len page_size header_len pid uid writer_start interval_ns track command_len ring_offset "
     "ring_records event_size regions_offset cells_offset heat_pages pages_per_region maps_offset map_entries map_size "
     "strings_offset string_bytes start_monotonic_ns start_realtime_ns parent_pid parent_start epochs_offset "
-    "epoch_records epoch_size max_overhead buffer command session_pid session_start links_offset link_records link_size"
+    "epoch_records epoch_size max_overhead buffer command session_pid session_start links_offset link_records link_size "
+    "marks_offset mark_records mark_size"
 ).split()
 CHANGING = {
     "ring_head": 512, "ring_backed": 576, "heat_used": 592, "heat_dropped": 600, "end": 656, "maps_version": 664,
     "maps_state": 672, "strings_used": 688, "epochs_head": 832, "epochs_backed": 840, "links_head": 848,
-    "links_backed": 856, "epoch_done": 872,
+    "links_backed": 856, "epoch_done": 872, "marks_head": 880, "marks_backed": 888,
 }
 ALL_ONES = 2**64 - 1
 
@@ -53,6 +54,9 @@ class Segment:
             ("cells_offset", 4096 * h["heat_pages"]), ("maps_offset", 2 * up(56 * h["map_entries"])),
             ("strings_offset", h["string_bytes"]),
         ]
+        if h["mark_records"]:
+            assert h["mark_size"] == 32
+            parts.append(("marks_offset", 32 * h["mark_records"]))
         end = 4096
         for name, size in parts:
             assert h[name] == end, name
@@ -67,7 +71,9 @@ class Segment:
 
     def ring(self, name, size):
         """The records of a ring, as lists of words behind their sequence, and how many were lost."""
-        records = self.header[{"ring": "ring", "epochs": "epoch", "links": "link"}[name] + "_records"]
+        records = self.header[{"ring": "ring", "epochs": "epoch", "links": "link", "marks": "mark"}[name] + "_records"]
+        if not records:
+            return [], 0
         position = max(0, self.field(name + "_head") - records)
         found, lost = [], 0
         while position < (head := self.field(name + "_head")):
@@ -130,6 +136,7 @@ def everything(segment):
     events, lost = segment.ring("ring", 40)
     epochs, _ = segment.ring("epochs", 64)
     links, _ = segment.ring("links", 32)
+    marks, _ = segment.ring("marks", 32)
     header = segment.header
     return {
         "pid": header["pid"],
@@ -139,6 +146,7 @@ def everything(segment):
         "lost": lost,
         "epochs": [halves(words[3])[0] for words in epochs],
         "children": [pid for pid, _, _ in links],
+        "marks": [[segment.name(halves(w[1])[0]), w[0], halves(w[1])[1], halves(w[2])[0]] for w in marks],
         "heat": [list(cell) for cell in segment.heat()],
         "written": segment.written_since(0)[0],
         "mappings": [[e[0], e[1], segment.name(e[4]), e[5], e[6]] for e in segment.mappings() if not e[9]],

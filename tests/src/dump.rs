@@ -49,6 +49,15 @@ pub enum Record {
         /// Pages with any event in it.
         touched: u64,
     },
+    /// The program has said what it begins.
+    Mark {
+        /// What.
+        name: String,
+        /// The epoch that was running.
+        epoch: u64,
+    },
+    /// So many marks were overwritten before this reader came to them.
+    LostMarks(u64),
     /// So many records were overwritten before this reader came to them.
     Lost(u64),
     /// The process ended.
@@ -213,6 +222,11 @@ fn parse(line: &str) -> Record {
             kernel: number(&value, "kernel"),
             touched: number(&value, "touched"),
         },
+        Some("mark") => Record::Mark {
+            name: text(&value, "name"),
+            epoch: number(&value, "epoch"),
+        },
+        Some("lost") if value["marks"].is_u64() => Record::LostMarks(number(&value, "marks")),
         Some("lost") => Record::Lost(number(&value, "records")),
         Some("end") => Record::End {
             status: value["status"].as_i64(),

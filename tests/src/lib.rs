@@ -17,6 +17,7 @@ mod needs;
 pub mod oracle;
 mod outcome;
 pub mod packages;
+pub mod preload;
 mod program;
 pub mod python;
 pub mod ring;

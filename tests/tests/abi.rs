@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use vmmload_consumer::{Consumer, Event, segment_name};
 use vmmload_tests::scratch::workspace;
-use vmmload_tests::{Program, Session, machine, packages};
+use vmmload_tests::{Guest, Session, machine, packages};
 
 /// What the reader in `tests/abi` says of a process's segment.
 fn described(pid: u32) -> Value {
@@ -50,6 +50,8 @@ fn known(consumer: &mut Consumer) -> Value {
             entry.class as u32
         ])
     };
+    let mark =
+        |mark: &vmmload_consumer::Mark| json!([mark.name, mark.time_ns, mark.epoch, mark.thread]);
     json!({
         "pid": info.pid,
         "session": info.session.pid,
@@ -57,6 +59,7 @@ fn known(consumer: &mut Consumer) -> Value {
         "events": events[..batch.read].iter().map(event).collect::<Vec<_>>(),
         "lost": batch.lost,
         "children": consumer.children().iter().map(|child| child.process.pid).collect::<Vec<_>>(),
+        "marks": consumer.marks().iter().map(mark).collect::<Vec<_>>(),
         "heat": consumer.heat().map(|heat| json!([heat.addr, heat.kind as u8, heat.count, heat.epoch])).collect::<Vec<_>>(),
         "written": consumer.pages_written_since(0).expect("exact").pages,
         "mappings": mappings.entries.iter().map(mapping).collect::<Vec<_>>(),
@@ -69,15 +72,13 @@ fn a_reader_written_from_the_description_alone_finds_what_the_sdk_finds() {
     if !machine::can_run_inside() {
         return;
     }
-    let script = "(exit 0); echo ready; read go";
-    let shell = Program::new("/bin/sh")
-        .args(["-c", script])
-        .option("--interval=20ms");
-    let mut session = Session::start(shell.inside_command());
+    let guest = Guest::new("marks/spoken").program();
+    let guest = guest.option("--interval=20ms");
+    let mut session = Session::start(guest.inside_command());
     assert_eq!(session.line(), "ready");
     let pid = u32::try_from(session.pid()).unwrap();
     let end = Instant::now() + machine::patience(Duration::from_secs(20));
-    // The shell waits now, and with the last epochs that have events nothing changes any more.
+    // It waits now, and with the last epochs that have events nothing changes any more.
     loop {
         let mut described = described(pid);
         let known = known(&mut Consumer::attach(pid).unwrap());
@@ -92,6 +93,11 @@ fn a_reader_written_from_the_description_alone_finds_what_the_sdk_finds() {
                     .is_some_and(|events| events.len() > 20)
             );
             assert_eq!(known["children"].as_array().map(Vec::len), Some(1));
+            let marks = known["marks"].as_array().expect("an array");
+            let names: Vec<_> = marks.iter().map(|mark| &mark[0]).collect();
+            assert_eq!(names, ["load", "run", "load"]);
+            let mappings = known["mappings"].as_array().expect("an array");
+            assert!(mappings.iter().any(|mapping| mapping[2] == "caf\u{e9}"));
             break;
         }
         assert!(Instant::now() < end, "{described:#}\n{known:#}");

@@ -74,6 +74,7 @@ const UNSAFE: &[&str] = &[
     "launcher/src/syscalls/proc_self.rs",
     "launcher/src/syscalls/threads.rs",
     "shim/guest/src/protocol.rs",
+    "shim/src/kernel.rs",
     "shim/src/lib.rs",
     "tests/rigs/src/emulator/mod.rs",
     "tests/src/bench/bare_exit.rs",

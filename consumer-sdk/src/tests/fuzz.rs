@@ -253,13 +253,15 @@ fn every_byte_of_the_header_may_be_anything() {
 }
 
 /// Words of the header that a writer changes all the time.
-const CHANGING: [usize; 14] = [
+const CHANGING: [usize; 16] = [
     field!(ring_head),
     field!(ring_backed),
     field!(epochs_head),
     field!(epochs_backed),
     field!(links_head),
     field!(links_backed),
+    field!(marks_head),
+    field!(marks_backed),
     field!(heat_used),
     field!(heat_dropped),
     field!(maps_version),
@@ -312,7 +314,12 @@ impl Scribbled {
 
     /// Only the heads run, as fast as they can: there is always more, and never anything to be read.
     fn run_away(&self, stop: &AtomicBool) {
-        let heads = [field!(ring_head), field!(epochs_head), field!(links_head)];
+        let heads = [
+            field!(ring_head),
+            field!(epochs_head),
+            field!(links_head),
+            field!(marks_head),
+        ];
         for lap in (1 << 20..).step_by(1 << 20) {
             for head in heads {
                 self.memory.words()[head].store(lap, Ordering::Relaxed);

@@ -5,10 +5,12 @@
 //! old readers only miss something, else a new [`MAJOR`]. `VMMLOAD_BLESS=1 cargo test -p vmmload-consumer golden`
 //! writes the files of a version that has none yet; those that are there are not written again.
 
+use super::hostile::Fake;
 use super::{drain, path_of, small, unique_name, write};
 
 use crate::wire::{
-    EpochSlot, EventRecord, Header, LinkSlot, MAJOR, MINOR, MapRecord, PAGE_SIZE, WORD, field,
+    EpochSlot, EventRecord, Header, LinkSlot, MAJOR, MINOR, MapRecord, MarkSlot, PAGE_SIZE, WORD,
+    field,
 };
 use crate::{
     Child, Consumer, Counter, End, Epoch, Kind, MappingClass, MappingEntry, PROT_READ, PROT_WRITE,
@@ -21,7 +23,7 @@ use std::mem::{offset_of, size_of};
 use std::path::PathBuf;
 
 /// Every version that was ever given away.
-const VERSIONS: [(u32, u32); 1] = [(1, 0)];
+const VERSIONS: [(u32, u32); 2] = [(1, 0), (1, 1)];
 
 fn golden(version: (u32, u32), name: &str) -> PathBuf {
     let (major, minor) = version;
@@ -68,14 +70,16 @@ fn layout() -> String {
         track, command_len, ring_offset, ring_records, event_size, regions_offset, cells_offset, heat_pages,
         pages_per_region, maps_offset, map_entries, map_size, strings_offset, string_bytes, start_monotonic_ns,
         start_realtime_ns, parent_pid, parent_start, epochs_offset, epoch_records, epoch_size, max_overhead, buffer,
-        command, session_pid, session_start, links_offset, link_records, link_size, _reserved_1, ring_head,
+        command, session_pid, session_start, links_offset, link_records, link_size, marks_offset, mark_records,
+        mark_size, _reserved_1, ring_head,
         _reserved_2, ring_backed, ring_dropped, heat_used, heat_dropped, pages, totals, epoch, epoch_ns, end,
         maps_version, maps_state, strings_used, names_dropped, counters, epochs_head, epochs_backed, links_head,
-        links_backed, epoch_done, news, _reserved_3);
+        links_backed, epoch_done, news, marks_head, marks_backed);
     fields!(out, EventRecord: sequence, tagged_addr, time_ns, epoch, count, mapping, bytes);
     fields!(out, EpochSlot: sequence, start_ns, end_ns, cost_ns, epoch, ticks, written, read, kernel, touched,
         left_alone, _reserved);
     fields!(out, LinkSlot: sequence, pid, start, time_ns);
+    fields!(out, MarkSlot: sequence, time_ns, name, epoch, thread, _reserved);
     fields!(out, MapRecord: start, end, offset, prot, name, id, class, thread, born, retired, _reserved);
     out
 }
@@ -94,6 +98,7 @@ fn sample(name: &str) -> SegmentWriter {
         heat_pages: 8,
         map_entries: 8,
         string_bytes: 4096,
+        mark_records: 4,
         buffer: 512,
         ..small(16)
     };
@@ -109,6 +114,8 @@ fn sample(name: &str) -> SegmentWriter {
                 1,
             );
         }
+        let name = ["even", "odd"][number as usize % 2];
+        writer.mark(name, 1000 * u64::from(number) + 500, 70 + number);
         writer.end_epoch(Epoch {
             number,
             start_ns: 1000 * u64::from(number),
@@ -210,8 +217,50 @@ fn golden_segments_of_every_version_are_read() {
         fs::set_permissions(&path, mode).unwrap();
         let consumer = Consumer::open(&path);
         fs::remove_file(&path).unwrap();
-        is_sample(consumer.unwrap());
+        let consumer = consumer.unwrap();
+        has_marks(&consumer, version);
+        is_sample(consumer);
     }
+}
+
+/// Whether a reader finds the marks that [`sample`] has put in, since there are marks: the last 4 of 5.
+fn has_marks(consumer: &Consumer, version: (u32, u32)) {
+    let marks = consumer.marks();
+    let shown: Vec<_> = marks
+        .iter()
+        .map(|mark| (&*mark.name, mark.time_ns, mark.epoch, mark.thread))
+        .collect();
+    match version {
+        (1, 0) => assert_eq!((shown, consumer.info().marks), (vec![], 0)),
+        _ => {
+            let second = [("even", 2500, 2, 72), ("odd", 3500, 3, 73)];
+            let last = [("even", 4500, 4, 74), ("odd", 5500, 5, 75)];
+            assert_eq!(shown, [second, last].concat());
+        }
+    }
+}
+
+#[test]
+fn a_reader_of_an_older_version_finds_all_that_it_knows() {
+    let name = unique_name();
+    let _writer = sample(&name);
+    let mut bytes = fs::read(path_of(&name)).unwrap();
+    // It takes no notice of what was zero in its time, nor of the minor version.
+    let later = [
+        field!(marks_offset),
+        field!(mark_records),
+        field!(marks_head),
+        field!(marks_backed),
+    ];
+    for index in later {
+        bytes[index * WORD..(index + 1) * WORD].fill(0);
+    }
+    let own = u64::from(sys::effective_uid()) << 32 | 4711;
+    bytes[field!(pid) * WORD..][..WORD].copy_from_slice(&own.to_le_bytes());
+    let fake = Fake::new(&bytes);
+    let consumer = fake.open().unwrap();
+    has_marks(&consumer, (1, 0));
+    is_sample(consumer);
 }
 
 /// Whether a reader finds what [`sample`] has put in.
@@ -292,6 +341,7 @@ fn the_description_has_each_header_field_where_it_is() {
         ("event", size_of::<EventRecord>()),
         ("epoch", size_of::<EpochSlot>()),
         ("link", size_of::<LinkSlot>()),
+        ("mark", size_of::<MarkSlot>()),
         ("map", size_of::<MapRecord>()),
     ] {
         assert!(

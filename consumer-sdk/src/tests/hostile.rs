@@ -52,6 +52,7 @@ pub(super) fn valid() -> Vec<u8> {
     let mut config = small(RECORDS);
     (config.heat_pages, config.map_entries, config.string_bytes) = (4, 8, 4096);
     (config.epoch_records, config.link_records) = (RECORDS, RECORDS);
+    config.mark_records = RECORDS;
     let mut writer = SegmentWriter::create_named(&config, &name).unwrap();
     for number in 1..100 {
         writer.begin_epoch(number, 7);
@@ -66,6 +67,7 @@ pub(super) fn valid() -> Vec<u8> {
             },
             time_ns: 9,
         });
+        writer.mark(["load", "run"][number as usize % 2], 10, number);
         writer.end_epoch(Epoch {
             number,
             ..Epoch::default()
@@ -137,7 +139,16 @@ fn read_records(consumer: &mut Consumer) {
             break;
         }
     }
+    for _ in 0..most {
+        let before = consumer.marks_lost();
+        let found = consumer.next_mark().is_some();
+        assert!(consumer.marks_lost() >= before);
+        if !found {
+            break;
+        }
+    }
     assert!(consumer.epochs().len() <= most && consumer.children().len() <= most);
+    assert!(consumer.marks().len() <= most);
 }
 
 /// The ring of events, many at a time.
@@ -164,6 +175,8 @@ fn the_unchanged_copy_is_accepted() {
         (consumer.epochs().len(), consumer.children().len()),
         (64, 64)
     );
+    let marks = consumer.marks();
+    assert_eq!((marks.len(), &*marks[63].name), (64, "run"));
     let mappings = consumer.mappings().unwrap();
     assert_eq!((mappings.entries.len(), mappings.retired.len()), (2, 1));
     exercise(&mut consumer);
@@ -228,6 +241,8 @@ fn offsets_and_sizes_out_of_range_are_refused() {
         field!(regions_offset),
         field!(cells_offset),
         field!(links_offset),
+        field!(marks_offset),
+        field!(mark_records),
         field!(heat_pages),
         field!(maps_offset),
         field!(map_entries),
@@ -252,6 +267,8 @@ fn counts_out_of_range_do_no_harm() {
         field!(ring_backed),
         field!(epochs_head),
         field!(epochs_backed),
+        field!(marks_head),
+        field!(marks_backed),
         field!(heat_used),
         field!(epoch),
         field!(end),
@@ -352,7 +369,7 @@ proptest! {
 
     #[test]
     fn random_damage_behind_the_identity_never_panics(
-        damage in prop::collection::vec((16usize..30_000, any::<u64>()), 1..200),
+        damage in prop::collection::vec((16usize..60_000, any::<u64>()), 1..200),
     ) {
         let mut bytes = valid();
         for (offset, value) in damage {
@@ -362,7 +379,7 @@ proptest! {
         }
         // The parts' places stay right, so that the damage inside them is reached.
         let original = valid();
-        for word in (2..24).chain(56..60) {
+        for word in (2..24).chain(56..62) {
             bytes[word * 8..word * 8 + 8].copy_from_slice(&original[word * 8..word * 8 + 8]);
         }
         exercise(&mut Fake::new(&bytes).open().unwrap());

@@ -4,6 +4,7 @@ mod following;
 mod fuzz;
 mod golden;
 mod hostile;
+mod marks;
 mod reclaiming;
 mod regions;
 mod ring;
@@ -25,6 +26,7 @@ fn small(ring_records: u32) -> SegmentConfig {
         heat_pages: 64,
         map_entries: 200,
         string_bytes: 8192,
+        mark_records: 64,
         ..SegmentConfig::new(std::process::id())
     }
 }

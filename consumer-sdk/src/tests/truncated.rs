@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 fn filled() -> (SegmentWriter, Consumer) {
     let (mut writer, consumer) = pair(&SegmentConfig {
         epoch_records: 64,
+        // Two pages, of which one stays empty.
+        mark_records: 256,
         ..small(1024)
     });
     for page in 0..3000 {
@@ -22,6 +24,7 @@ fn filled() -> (SegmentWriter, Consumer) {
             ..Epoch::default()
         };
         writer.end_epoch(ended);
+        writer.mark("phase", 0, 1);
     }
     let entries = (0..100).map(|i| MappingEntry {
         start: i << 12,
@@ -48,6 +51,7 @@ fn read_all(consumer: &mut Consumer) {
     consumer.rewind();
     drain(consumer);
     while consumer.next_epoch().is_some() {}
+    while consumer.next_mark().is_some() {}
     let _ = (consumer.epochs(), consumer.heat().count());
     let _ = (consumer.huge_pages(), consumer.mappings(), consumer.info());
 }
@@ -55,12 +59,12 @@ fn read_all(consumer: &mut Consumer) {
 #[test]
 fn a_reader_lives_on_and_says_so_wherever_the_file_was_cut() {
     let length = length(&filled().1);
-    for len in [0, 4096, 8192, length / 2, length - 4096] {
+    for len in [0, 4096, 8192, length / 2, length - 8192, length - 4096] {
         let (writer, mut consumer) = filled();
         assert_eq!(consumer.status(), Status::Ended(End::Exited(3)));
         cut(&consumer, len);
         read_all(&mut consumer);
-        // The last page holds no name, so that nobody ever reads it.
+        // The last page holds no mark, so that nobody ever reads it.
         let expected = match len + 4096 == length {
             true => Status::Ended(End::Exited(3)),
             false => Status::Truncated,

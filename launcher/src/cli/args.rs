@@ -1,7 +1,12 @@
 //! What was typed: clap's view of the arguments, turned into the configurations.
 
-use super::typed::{AliasArgs, Cli, CompletionsArgs, DoctorArgs, DumpArgs, LsArgs, RunArgs, Typed};
-use super::{AliasConfig, Command, DoctorConfig, DumpConfig, EXIT_FAILURE, LsConfig, RunRequest};
+use super::link::LinkAction;
+use super::typed::{
+    AliasArgs, Cli, CompletionsArgs, DoctorArgs, DumpArgs, LinkArgs, LsArgs, RunArgs, Typed,
+};
+use super::{
+    AliasConfig, Command, DoctorConfig, DumpConfig, EXIT_FAILURE, LinkConfig, LsConfig, RunRequest,
+};
 use clap::Parser;
 use clap::error::ErrorKind;
 use std::ffi::OsString;
@@ -11,6 +16,20 @@ use std::io::{self, Write};
 pub(super) fn parse(args: &[OsString]) -> Result<Command, clap::Error> {
     Ok(match Cli::try_parse_from(args)?.command {
         Typed::Run(typed) => Command::Run(typed.try_into()?),
+        Typed::Link(LinkArgs {
+            list,
+            remove,
+            directory,
+            commands,
+        }) => Command::Link(LinkConfig {
+            action: match (list, remove) {
+                (true, _) => LinkAction::List,
+                (_, true) => LinkAction::Remove,
+                _ => LinkAction::Create,
+            },
+            directory,
+            names: commands,
+        }),
         Typed::Doctor(DoctorArgs { format }) => Command::Doctor(DoctorConfig { format }),
         Typed::Alias(AliasArgs { shell, commands }) => {
             Command::Alias(AliasConfig { shell, commands })
@@ -49,7 +68,7 @@ impl TryFrom<RunArgs> for RunRequest {
         // Options that contradict each other do so whatever else is said.
         let contradiction =
             |error| clap::Error::raw(ErrorKind::ArgumentConflict, format!("{error}\n"));
-        let checked = settings.clone().config(Vec::new()).map_err(contradiction);
+        let checked = settings.clone().config().map_err(contradiction);
         checked.map(|_| Self { settings, command })
     }
 }
@@ -92,12 +111,20 @@ mod tests {
         parse(&args)
     }
 
-    fn run(words: &[&str]) -> RunConfig {
+    fn request(words: &[&str]) -> RunRequest {
         let words: Vec<&str> = ["vmmload", "run"].iter().chain(words).copied().collect();
         match parse_words(&words).unwrap() {
-            Command::Run(request) => request.settings.config(request.command).unwrap(),
+            Command::Run(request) => request,
             other => panic!("{other:?}"),
         }
+    }
+
+    fn run(words: &[&str]) -> RunConfig {
+        request(words).settings.config().unwrap()
+    }
+
+    fn command(words: &[&str]) -> Vec<OsString> {
+        request(words).command
     }
 
     fn refusal(words: &[&str]) -> String {
@@ -123,7 +150,6 @@ mod tests {
             ring_size: 65_536,
             heat_size: None,
             summary: None,
-            command: vec!["true".into()],
         };
         assert_eq!(run(&["true"]), expected);
     }
@@ -143,18 +169,15 @@ mod tests {
             "--",
             "x",
         ];
-        assert_eq!(run(&words).command, words);
-        assert_eq!(
-            run(&["--", "-odd", "--", "--x"]).command,
-            ["-odd", "--", "--x"]
-        );
+        assert_eq!(command(&words), words);
+        assert_eq!(command(&["--", "-odd", "--", "--x"]), ["-odd", "--", "--x"]);
         assert_eq!(
             run(&["-i", "1s", "ls", "-i", "2s"]).interval,
             Duration::from_secs(1)
         );
-        assert_eq!(run(&["-", "-i"]).command, ["-", "-i"]);
-        assert_eq!(run(&["ls", "--version"]).command, ["ls", "--version"]);
-        assert_eq!(run(&["help", "-h"]).command, ["help", "-h"]);
+        assert_eq!(command(&["-", "-i"]), ["-", "-i"]);
+        assert_eq!(command(&["ls", "--version"]), ["ls", "--version"]);
+        assert_eq!(command(&["help", "-h"]), ["help", "-h"]);
     }
 
     #[test]
@@ -170,18 +193,16 @@ mod tests {
         let Command::Run(request) = parse(&args).unwrap() else {
             panic!()
         };
-        let config = request.settings.config(request.command).unwrap();
+        let config = request.settings.config().unwrap();
         let expected = OsString::from_vec(b"a\xff".to_vec());
         assert_eq!(config.summary, Some(SummaryTarget::File(expected.into())));
     }
 
     #[test]
     fn the_summary_takes_a_file_only_with_an_equals_sign() {
-        let config = run(&["--summary", "ls"]);
-        assert_eq!(
-            (config.summary, config.command),
-            (Some(SummaryTarget::Stderr), vec!["ls".into()])
-        );
+        let words = ["--summary", "ls"];
+        assert_eq!(run(&words).summary, Some(SummaryTarget::Stderr));
+        assert_eq!(command(&words), ["ls"]);
         let config = run(&["--summary=f", "ls"]);
         assert_eq!(config.summary, Some(SummaryTarget::File("f".into())));
     }
@@ -236,6 +257,9 @@ mod tests {
             (&["ls", "--prune", "--all"], "--help"),
             (&["run", "--unknown", "ls"], "--help"),
             (&["run"], "--help"),
+            (&["link"], "--help"),
+            (&["link", "d"], "--help"),
+            (&["link", "--list", "d", "ls"], "--help"),
             (&["dump", "abc"], "--help"),
             (&["dump", "--regions", "--follow"], "--help"),
             (&[], "Usage"),

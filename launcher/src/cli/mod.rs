@@ -8,6 +8,7 @@ mod args;
 mod doctor;
 mod dump;
 mod kinds;
+mod link;
 mod ls;
 mod numbers;
 mod settings;
@@ -21,11 +22,13 @@ pub(crate) use alias::AliasConfig;
 pub(crate) use doctor::DoctorConfig;
 pub(crate) use dump::DumpConfig;
 pub(crate) use kinds::{Children, Format, Shell, SummaryTarget};
+pub(crate) use link::LinkConfig;
 pub(crate) use ls::LsConfig;
 pub(crate) use settings::{SettingsError, is_required};
 pub(crate) use summary::{Facts, write_summary};
 pub(crate) use typed::Settings;
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -67,8 +70,6 @@ pub(crate) struct RunConfig {
     pub(crate) heat_size: Option<u32>,
     /// Where a summary goes at exit, if anywhere.
     pub(crate) summary: Option<SummaryTarget>,
-    /// The command and its arguments, byte for byte as typed; never empty.
-    pub(crate) command: Vec<OsString>,
 }
 
 /// Who may read the segments.
@@ -100,6 +101,8 @@ pub(crate) enum Command {
     Ls(LsConfig),
     /// Print a segment's records.
     Dump(DumpConfig),
+    /// Make, show or remove links.
+    Link(LinkConfig),
     /// Tell what this machine offers.
     Doctor(DoctorConfig),
     /// Print aliases.
@@ -129,6 +132,17 @@ pub(crate) fn run_dump(config: &DumpConfig) -> i32 {
         config,
         &mut io::BufWriter::new(io::stdout().lock()),
     ))
+}
+
+/// Runs `vmmload link` and returns its exit status.
+pub(crate) fn run_link(config: &LinkConfig) -> i32 {
+    match link::run(config, &mut io::stdout().lock()) {
+        Ok(()) => 0,
+        Err(error) => {
+            complain(&error.to_string());
+            EXIT_FAILURE
+        }
+    }
 }
 
 /// Runs `vmmload doctor` and returns its exit status: 1 where programs cannot run.
@@ -237,6 +251,18 @@ fn display_age(age: Duration) -> String {
 }
 
 /// A string as JSON, quotes included.
+/// A name for people: what would act on their terminal is escaped.
+fn printable(name: &str) -> Cow<'_, str> {
+    if !name.contains(char::is_control) {
+        return name.into();
+    }
+    let escape = |c: char| match c.is_control() {
+        true => c.escape_default().to_string(),
+        false => c.into(),
+    };
+    name.chars().map(escape).collect::<String>().into()
+}
+
 fn json_string(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }

@@ -173,7 +173,7 @@ impl Settings {
     ///
     /// # Errors
     /// Settings that contradict each other.
-    pub(crate) fn config(self, command: Vec<OsString>) -> Result<RunConfig, SettingsError> {
+    pub(crate) fn config(self) -> Result<RunConfig, SettingsError> {
         let defaults = RunConfig {
             interval: Duration::from_millis(100),
             track: Track::Write,
@@ -184,7 +184,6 @@ impl Settings {
             ring_size: 65_536,
             heat_size: None,
             summary: None,
-            command,
         };
         self.over(defaults)
     }
@@ -204,7 +203,6 @@ impl Settings {
             ring_size: self.ring_size.unwrap_or(around.ring_size),
             heat_size: self.heat_size.or(around.heat_size),
             summary: self.summary.or(around.summary),
-            command: around.command,
         })
     }
 
@@ -286,7 +284,7 @@ mod tests {
 
     #[test]
     fn each_variable_is_the_option_of_that_name() {
-        let config = said(&ALL).config(vec!["x".into()]).unwrap();
+        let config = said(&ALL).config().unwrap();
         let expected = RunConfig {
             interval: Duration::from_millis(1500),
             track: Track::ReadWrite,
@@ -301,7 +299,6 @@ mod tests {
             ring_size: 131_072,
             heat_size: Some(1024),
             summary: Some(SummaryTarget::File("/tmp/a b".into())),
-            command: vec!["x".into()],
         };
         assert_eq!(config, expected);
     }
@@ -367,7 +364,7 @@ mod tests {
         let option = said(&["VMMLOAD_BUFFER=512"]);
         let variable = said(&["VMMLOAD_BUFFER=1024", "VMMLOAD_MAX_OVERHEAD=5"]);
         let around = said(&["VMMLOAD_MAX_OVERHEAD=9", "VMMLOAD_INTERVAL=7ms"]);
-        let around = around.config(Vec::new()).unwrap();
+        let around = around.config().unwrap();
         let config = option.or(variable).over(around).unwrap();
         assert_eq!((config.buffer, config.max_overhead), (512, 5));
         assert_eq!(config.interval, Duration::from_millis(7));
@@ -375,7 +372,7 @@ mod tests {
 
     #[test]
     fn a_narrower_mode_takes_the_outer_groups_right_away() {
-        let around = said(&["VMMLOAD_RING_GROUP=0"]).config(Vec::new()).unwrap();
+        let around = said(&["VMMLOAD_RING_GROUP=0"]).config().unwrap();
         let sharing = |strings: &[&str]| {
             let sharing = said(strings).over(around.clone()).unwrap().sharing;
             (sharing.mode, sharing.group)
@@ -385,7 +382,7 @@ mod tests {
         assert_eq!(sharing(&["VMMLOAD_RING_MODE=644"]), (0o644, Some(0)));
         assert_eq!(sharing(&["VMMLOAD_RING_GROUP=1"]), (0o640, Some(1)));
         let both = said(&["VMMLOAD_RING_MODE=600", "VMMLOAD_RING_GROUP=1"]);
-        let error = both.config(Vec::new()).unwrap_err();
+        let error = both.config().unwrap_err();
         assert_eq!(error, SettingsError::UnreadByGroup(0o600));
     }
 }

@@ -6,6 +6,7 @@ use super::{Children, Format, Shell, SummaryTarget, values};
 use clap::builder::{OsStringValueParser, TypedValueParser, ValueParser};
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 use vmmload_consumer::Track;
 
@@ -32,6 +33,7 @@ pub(super) enum Typed {
     Run(RunArgs),
     Ls(LsArgs),
     Dump(DumpArgs),
+    Link(LinkArgs),
     Doctor(DoctorArgs),
     Alias(AliasArgs),
     Completions(CompletionsArgs),
@@ -136,6 +138,40 @@ pub(super) struct DumpArgs {
     /// How to print
     #[arg(long, value_enum, default_value = "text")]
     pub(super) format: Format,
+}
+
+/// Make links by which commands are wrapped without being typed differently
+#[derive(clap::Args)]
+#[command(after_help = "\
+With DIR first in PATH, each COMMAND that is typed, or started by whatever program, is its link in DIR. That is
+vmmload, which wraps the next command of that name in PATH, as `vmmload run` does. Options come from VMMLOAD_*
+variables (VMMLOAD_INTERVAL=1s ...). Where this machine cannot wrap a command, it runs natively after one line that
+says why, or not at all with VMMLOAD_REQUIRE=1.
+
+Keep the links in a directory of their own: wrapped commands do not have it in their PATH.
+
+Examples:
+  vmmload link ~/.vmmload make gcc python3
+  export PATH=~/.vmmload:$PATH            as a line of ~/.profile, too
+  vmmload link --list ~/.vmmload          the links, and what each of them wraps
+  vmmload link --remove ~/.vmmload gcc
+  vmmload link --remove ~/.vmmload        all of them")]
+pub(super) struct LinkArgs {
+    /// Show the links in DIR instead, and the command that each of them wraps
+    #[arg(long, conflicts_with = "commands")]
+    pub(super) list: bool,
+
+    /// Remove links from DIR instead: those named, or all
+    #[arg(long, conflicts_with = "list")]
+    pub(super) remove: bool,
+
+    /// Directory of the links; it is made if it is not there
+    #[arg(value_name = "DIR")]
+    pub(super) directory: PathBuf,
+
+    /// Names of commands in PATH
+    #[arg(value_name = "COMMAND", required_unless_present_any = ["list", "remove"])]
+    pub(super) commands: Vec<OsString>,
 }
 
 /// Tell what this machine offers, what is missing, and what to do about it
@@ -255,7 +291,7 @@ pub(super) struct AliasArgs {
     pub(super) shell: Option<Shell>,
 
     /// The commands, as they are typed
-    #[arg(required = true, value_name = "CMD", value_parser = ValueParser::os_string())]
+    #[arg(required = true, value_name = "COMMAND", value_parser = ValueParser::os_string())]
     pub(super) commands: Vec<OsString>,
 }
 

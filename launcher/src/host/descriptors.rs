@@ -241,6 +241,21 @@ pub(crate) fn adopt(fd: RawFd) -> io::Result<OwnedFd> {
     Ok(fd)
 }
 
+/// Moves a descriptor that was left open for us at a number of the program's.
+///
+/// # Errors
+/// EBADF if it is not open, or as [`open_parked`].
+pub(crate) fn move_away(fd: RawFd) -> io::Result<OwnedFd> {
+    open_parked(|| {
+        // SAFETY: fcntl with F_GETFD reads no memory; nothing else in this process knows the number.
+        match unsafe { libc::fcntl(fd, libc::F_GETFD) } {
+            -1 => Err(io::Error::last_os_error()),
+            // SAFETY: as above; it is open.
+            _ => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+        }
+    })
+}
+
 /// Our descriptors within `first..=last`, in order.
 pub(crate) fn ours_between(first: u32, last: u32) -> Vec<RawFd> {
     let clamp = |v: u32| RawFd::try_from(v).unwrap_or(RawFd::MAX);

@@ -23,6 +23,17 @@ pub(crate) enum CommandError {
         /// Where it was looked for.
         hint: &'static str,
     },
+    /// Called through a link, behind which there is none.
+    #[error(
+        "{}: there is no other command of this name in PATH. Install it, or remove the link: vmmload link --remove {} {0}",
+        name.display(), link.parent().unwrap_or(Path::new(".")).display()
+    )]
+    NoOther {
+        /// Of the command.
+        name: OsString,
+        /// The link.
+        link: PathBuf,
+    },
     /// There, but not executable for this user.
     #[error("{}: cannot be executed: {source}. {remedy}", path.display())]
     Denied {
@@ -49,7 +60,7 @@ impl CommandError {
     /// Exit status as env(1) has it.
     pub(crate) fn code(&self) -> i32 {
         match self {
-            CommandError::NotFound { .. } => 127,
+            CommandError::NotFound { .. } | CommandError::NoOther { .. } => 127,
             _ => 126,
         }
     }
@@ -71,15 +82,12 @@ pub(crate) struct Program {
 /// What execvp(3) uses where PATH is not set.
 pub(crate) const DEFAULT_PATH: &str = "/bin:/usr/bin";
 
-/// Finds `argv[0]` and everything that must be loaded to run it.
+/// Everything that must be loaded to run the command at `found` with these arguments.
 ///
 /// # Errors
 /// See [`CommandError`].
-pub(crate) fn find(argv: &[OsString], path: Option<&OsStr>) -> Result<Program, CommandError> {
-    let name = &argv[0];
-    let found = search(name, path)?;
+pub(crate) fn load(found: PathBuf, mut argv: Vec<CString>) -> Result<Program, CommandError> {
     let execfn = c_string(found.as_os_str());
-    let mut argv: Vec<CString> = argv.iter().map(|a| c_string(a)).collect();
     let mut path = found;
     for _ in 0..=script::DEEPEST {
         let file = open(&path)?;
@@ -119,7 +127,13 @@ pub(crate) fn find(argv: &[OsString], path: Option<&OsStr>) -> Result<Program, C
     })
 }
 
-fn c_string(s: &OsStr) -> CString {
+/// Words of a command line, as execve(2) takes them.
+pub(crate) fn c_strings(words: &[OsString]) -> Vec<CString> {
+    words.iter().map(|word| c_string(word)).collect()
+}
+
+/// A word of a command line or a path, as execve(2) takes it.
+pub(crate) fn c_string(s: &OsStr) -> CString {
     // Arguments come from C strings and paths from them, so there is no NUL to stop at.
     let bytes: Vec<u8> = s
         .as_bytes()
@@ -130,7 +144,11 @@ fn c_string(s: &OsStr) -> CString {
     CString::new(bytes).unwrap_or_default()
 }
 
-fn search(name: &OsStr, path: Option<&OsStr>) -> Result<PathBuf, CommandError> {
+/// The file that `name` means, looked up in `path` where it has no slash.
+///
+/// # Errors
+/// See [`CommandError`].
+pub(crate) fn search(name: &OsStr, path: Option<&OsStr>) -> Result<PathBuf, CommandError> {
     if name.as_bytes().contains(&b'/') {
         return Ok(PathBuf::from(name));
     }
@@ -144,11 +162,7 @@ fn search(name: &OsStr, path: Option<&OsStr>) -> Result<PathBuf, CommandError> {
     let mut denied = None;
     let path = path.unwrap_or(OsStr::new(DEFAULT_PATH));
     for directory in path.as_bytes().split(|&b| b == b':') {
-        // An empty element is the current directory, which execvp shows as the bare name.
-        let candidate = match directory {
-            b"" => PathBuf::from(OsString::from_vec([b"./", name.as_bytes()].concat())),
-            _ => Path::new(OsStr::from_bytes(directory)).join(name),
-        };
+        let candidate = in_directory(directory, name);
         match check_executable(&candidate) {
             Ok(()) => return Ok(candidate),
             Err(e) if e.raw_os_error() == Some(libc::EACCES) => {
@@ -158,6 +172,15 @@ fn search(name: &OsStr, path: Option<&OsStr>) -> Result<PathBuf, CommandError> {
         }
     }
     Err(denied.map_or_else(missing, |(path, source)| denied_error(path, source)))
+}
+
+/// The command `name` in an element of PATH.
+pub(crate) fn in_directory(element: &[u8], name: &OsStr) -> PathBuf {
+    match element {
+        // An empty element is the current directory, which execvp shows as the bare name.
+        b"" => PathBuf::from(OsString::from_vec([b"./", name.as_bytes()].concat())),
+        _ => Path::new(OsStr::from_bytes(element)).join(name),
+    }
 }
 
 fn denied_error(path: PathBuf, source: io::Error) -> CommandError {
@@ -174,6 +197,9 @@ fn denied_error(path: PathBuf, source: io::Error) -> CommandError {
 }
 
 /// What execve(2) asks of a file before it looks inside.
+///
+/// # Errors
+/// EACCES, or what looking says.
 pub(crate) fn check_executable(path: &Path) -> io::Result<()> {
     let metadata = std::fs::metadata(path)?;
     let c_path = c_string(path.as_os_str());
@@ -292,6 +318,10 @@ pub(crate) fn read_at(file: &File, offset: u64, len: usize) -> io::Result<Vec<u8
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn find(argv: &[OsString], path: Option<&OsStr>) -> Result<Program, CommandError> {
+        load(search(&argv[0], path)?, c_strings(argv))
+    }
 
     #[test]
     fn a_missing_command_is_127_and_a_directory_126() {

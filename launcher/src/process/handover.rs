@@ -26,7 +26,7 @@ use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -292,7 +292,6 @@ fn decode(bytes: &[u8]) -> Option<Launch> {
             1 => Some(SummaryTarget::Stderr),
             _ => Some(SummaryTarget::File(OsStr::from_bytes(target).into())),
         },
-        command: vec![OsString::from_vec(execfn.to_bytes().to_vec())],
     };
     Some(Launch {
         config,

@@ -406,6 +406,16 @@ pub(crate) fn place_anywhere(len: u64) -> io::Result<u64> {
     relay::check(base).map_err(io::Error::from_raw_os_error)
 }
 
+/// Looks whether `program` can be loaded, as far as that can be told without doing so.
+///
+/// # Errors
+/// See [`CommandError`].
+pub(crate) fn check(program: &Program) -> Result<(), CommandError> {
+    let object = Object::read(&program.file, &program.path)?;
+    object.span()?;
+    object.interpreter().map(drop)
+}
+
 /// Loads `program` and its interpreter; their mappings go into `table`.
 ///
 /// # Errors

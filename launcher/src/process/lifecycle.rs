@@ -99,25 +99,28 @@ fn finish(process: &Process, end: End) {
         return;
     }
     // Whoever comes second waits here until the first has ended the process.
-    process.tracker.finish(process, end, |consumer, rows| {
-        let Some(mut out) = process.summary.as_ref() else {
-            return;
-        };
-        if process.is_go_between() && end == End::Replaced {
-            return;
-        }
-        let facts = cli::Facts {
-            elapsed: clock::since(process.started_ns),
-            unknown_calls: kernel_writes::unknown_calls(process),
-            resident: cli::Facts::residency(consumer),
-            rows,
-        };
-        if let Err(e) = cli::write_summary(consumer, &facts, &mut out) {
-            messages::say(&format!(
-                "the summary cannot be written: {e}. Check where it goes"
-            ));
-        }
-    });
+    process
+        .tracker
+        .finish(process, end, |consumer, rows, marks| {
+            let Some(mut out) = process.summary.as_ref() else {
+                return;
+            };
+            if process.is_go_between() && end == End::Replaced {
+                return;
+            }
+            let facts = cli::Facts {
+                elapsed: clock::since(process.started_ns),
+                unknown_calls: kernel_writes::unknown_calls(process),
+                resident: cli::Facts::residency(consumer),
+                rows,
+                marks,
+            };
+            if let Err(e) = cli::write_summary(consumer, &facts, &mut out) {
+                messages::say(&format!(
+                    "the summary cannot be written: {e}. Check where it goes"
+                ));
+            }
+        });
 }
 
 /// Ends one guest thread with `status`, as wait(2) shows it, from its own host thread, which must end right after.

@@ -100,6 +100,8 @@ pub(crate) struct Mapping {
     pub identity: Identity,
     /// What it is used for.
     pub label: Option<Label>,
+    /// What the program itself calls it, for reports alone.
+    pub region: Option<Arc<str>>,
     /// What the program may do there.
     pub prot: Prot,
     /// Changes are seen by others.
@@ -116,6 +118,7 @@ impl Mapping {
         Self {
             identity: Identity::default(),
             label: None,
+            region: None,
             prot,
             shared: false,
             grows_down: false,
@@ -123,8 +126,12 @@ impl Mapping {
         }
     }
 
-    /// The name as /proc/PID/maps shows it; empty for private anonymous memory without one.
+    /// The name as reports show it: what the program calls it, or as /proc/PID/maps has it. Empty for private anonymous
+    /// memory without one.
     pub(crate) fn name(&self) -> &str {
+        if let Some(name) = &self.region {
+            return name;
+        }
         if let Some(label) = &self.label {
             return &label.name;
         }

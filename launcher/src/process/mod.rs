@@ -10,6 +10,7 @@ pub(crate) mod image;
 pub(crate) mod lifecycle;
 pub(crate) mod mappings;
 pub(crate) mod memory;
+mod names;
 mod next_run;
 pub(crate) mod overdue;
 mod packing;

@@ -8,7 +8,7 @@ use std::{ffi::CString, fs::File, io};
 use kvm_ioctls::Kvm;
 use vmmload_consumer::{ProcessId, Track};
 
-use super::mappings::{Backing, Identity, Label, Mapping, Mappings};
+use super::mappings::Mappings;
 use super::memory::Memory;
 use super::next_run::Asked;
 use super::seccomp::Registry;
@@ -192,68 +192,7 @@ impl World {
     pub(crate) fn retire(&self, table: &Mappings, range: &Range<u64>) {
         self.tracker.retire(self.machine, table, range);
     }
-
-    /// Like [`World::retire`], for memory that stays while the mapping is told as another one from now on.
-    fn retire_in_place(&self, table: &Mappings, range: &Range<u64>, mapping: &mut Mapping) {
-        self.retire(table, range);
-        self.memory.drop_translations(range, mapping.prot);
-        mapping.identity = Identity::default();
-    }
-
-    /// Notes that the memory below `stack_pointer` is the stack of a new thread. What it was used for before is
-    /// another mapping's.
-    pub(crate) fn name_stack(&self, thread: i32, stack_pointer: u64) {
-        let mut table = self.memory.write();
-        let Some((range, mapping)) = table.at(stack_pointer.wrapping_sub(1)) else {
-            return;
-        };
-        // Within a larger piece of memory it is the program's own affair what is a stack.
-        let own = mapping.backing == Backing::Anonymous && !mapping.shared;
-        if !own || range.end - stack_pointer > STACK_TOP {
-            return;
-        }
-        let (range, mut mapping) = (range.clone(), mapping.clone());
-        if mapping.thread() != 0 {
-            self.retire_in_place(&table, &range, &mut mapping);
-        }
-        mapping.label = Some(Label {
-            thread: thread as u32,
-            name: format!("[stack:{thread}]").into(),
-        });
-        table.insert(range, mapping);
-    }
-
-    /// Names the anonymous memory in `range`, or takes its name away. A mapping without a name that gets one as a
-    /// whole is still the same; else what it was until now is another mapping's.
-    pub(crate) fn name_memory(&self, range: Range<u64>, name: Option<&str>) {
-        let mut table = self.memory.write();
-        for piece in table.pieces(range) {
-            let mut mapping = piece.mapping;
-            let kind = match (&mapping.backing, mapping.shared) {
-                (Backing::Anonymous, false) => "anon",
-                (Backing::Anonymous, true) => "anon_shmem",
-                _ => continue,
-            };
-            let label = name.map(|name| Label {
-                thread: mapping.thread(),
-                name: format!("[{kind}:{name}]").into(),
-            });
-            if label == mapping.label {
-                continue;
-            }
-            let is_whole =
-                table.at(piece.range.start).map(|(range, _)| range) == Some(&piece.range);
-            if mapping.label.is_some() || !is_whole {
-                self.retire_in_place(&table, &piece.range, &mut mapping);
-            }
-            mapping.label = label;
-            table.insert(piece.range, mapping);
-        }
-    }
 }
-
-/// Most bytes that a thread library keeps above the first stack pointer, for the thread's own variables.
-const STACK_TOP: u64 = 256 << 10;
 
 /// A wrapped process. Never dropped, unless it shares its parent's memory.
 pub(crate) struct Process {

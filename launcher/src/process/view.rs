@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::ops::Range;
 
-use vmmload_consumer::Consumer;
+use vmmload_consumer::{Consumer, MappingClass};
 
 use super::mappings::Mappings;
 
@@ -35,14 +35,14 @@ pub(crate) struct Owned(Vec<Piece>);
 impl Owned {
     /// What a process of this table has.
     pub(crate) fn of_table(table: &Mappings) -> Self {
-        Self::collect(table.iter().map(|(range, m)| (range.clone(), m.name())))
+        Self::collect(table.iter().map(|(range, m)| (range.clone(), m.class())))
     }
 
     /// What the wrapped process `pid` has published.
     pub(crate) fn of_process(pid: u32) -> Option<Self> {
         let published = Consumer::attach(pid).ok()?.mappings()?;
         let entries = published.entries.iter();
-        Some(Self::collect(entries.map(|m| (m.start..m.end, &*m.name))))
+        Some(Self::collect(entries.map(|m| (m.start..m.end, m.class))))
     }
 
     /// How many mappings of files in `maps` are not the program's: as many in each process of one launcher,
@@ -54,10 +54,15 @@ impl Owned {
             .count()
     }
 
-    fn collect<'a>(entries: impl Iterator<Item = (Range<u64>, &'a str)>) -> Self {
+    /// By class: names may be the program's own.
+    fn collect(entries: impl Iterator<Item = (Range<u64>, MappingClass)>) -> Self {
         let mut pieces: Vec<Piece> = Vec::new();
-        for (range, name) in entries {
-            let label = [HEAP, STACK].into_iter().find(|&known| known == name);
+        for (range, class) in entries {
+            let label = match class {
+                MappingClass::Heap => Some(HEAP),
+                MappingClass::Stack => Some(STACK),
+                _ => None,
+            };
             match pieces.last_mut() {
                 Some(last) if last.range.end == range.start && last.label == label => {
                     last.range.end = range.end;
@@ -328,8 +333,11 @@ mod tests {
 ";
 
     fn owned() -> Owned {
-        let mine = [(0x2000..0x3000, "/bin/x y"), (0x3000..0x4000, "")];
-        let heap = [(0x4000..0x5000, "[heap]")];
+        let mine = [
+            (0x2000..0x3000, MappingClass::File),
+            (0x3000..0x4000, MappingClass::Anonymous),
+        ];
+        let heap = [(0x4000..0x5000, MappingClass::Heap)];
         Owned::collect(mine.into_iter().chain(heap))
     }
 

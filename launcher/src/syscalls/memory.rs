@@ -50,7 +50,8 @@ fn move_break(world: &World, start: u64, from: u64, to: u64) -> Option<()> {
             return None;
         }
         let grows = old.checked_sub(1).and_then(|at| table.at(at));
-        let grows = grows.filter(|(_, mapping)| mapping.backing == Backing::Heap);
+        // What the program has named is a mapping of its own, and does not grow.
+        let grows = grows.filter(|(_, m)| m.backing == Backing::Heap && m.region.is_none());
         let mapping = Mapping {
             identity: grows.map_or_else(Identity::default, |(_, heap)| heap.identity),
             backing: Backing::Heap,

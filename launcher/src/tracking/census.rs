@@ -207,7 +207,7 @@ pub(super) fn entry<'a>(range: &Range<u64>, mapping: &'a Mapping) -> MappingEntr
         prot: mapping.prot.bits() | shared,
         name: match class {
             // Readers make it from the thread: each would be a new one in the segment.
-            MappingClass::ThreadStack => "",
+            MappingClass::ThreadStack if mapping.region.is_none() => "",
             _ => mapping.name(),
         },
         id: mapping.identity.id,

@@ -9,7 +9,8 @@ use super::back_off::BackOff;
 use super::book::{Book, Ended};
 use super::census::{Row, entry};
 use super::kernel_writes::KernelWrites;
-use super::pace::Pace;
+use super::marks::{MarkCensus, MarkTotals};
+use super::pace::{Pace, Reason};
 use super::settle::{Settler, Target};
 use super::vcpu_log::{Take, VcpuLog};
 use crate::cli::RunConfig;
@@ -24,6 +25,7 @@ pub(super) struct Harvest {
     book: Book,
     settler: Settler,
     kernel: KernelWrites,
+    marks: MarkCensus,
     back_off: BackOff,
     logs: Vec<VcpuLog>,
     pace: Pace,
@@ -55,6 +57,7 @@ impl Harvest {
             book: Book::new(writer, heat_pages),
             settler: Settler::new(),
             kernel: KernelWrites::default(),
+            marks: MarkCensus::default(),
             back_off: BackOff::default(),
             logs: Vec::new(),
             pace: Pace::new(arming, config.max_overhead),
@@ -144,6 +147,7 @@ impl Harvest {
         if self.ended {
             return false;
         }
+        self.book.writer.announce_marks();
         let paid = self.pace.is_paid(&mut self.logs);
         self.take_kernel_writes();
         let found = !self.continuous || self.has_news(process.machine);
@@ -153,17 +157,45 @@ impl Harvest {
                 self.publish_counters(process);
                 return found;
             }
-            self.end_epoch(process, table, Take::Happened);
+            self.end_epoch(process, table, Take::Happened, Reason::Time);
         } else {
             self.publish_mappings(table);
         }
-        self.book.begin_epoch(clock::monotonic_ns());
         // With an interval of zero the frequency of events is what the user wants to see.
         let costs_too_much = !self.continuous && self.pace.must_stretch(process.config.interval);
-        let (machine, book) = (process.machine, &mut self.book);
+        self.begin_epoch(process.machine, table, costs_too_much);
+        found
+    }
+
+    /// Ends the present epoch because the program wants it to, and begins the next, whose number it answers. That is
+    /// never refused, but the time that it costs is the program's: the next epoch that nobody asks for is
+    /// the longer.
+    pub(super) fn end_asked_for(&mut self, process: &Process, table: &Mappings) -> u32 {
+        if !self.ended {
+            self.take_kernel_writes();
+            self.end_epoch(process, table, Take::Happened, Reason::Asked);
+            // How often this is done says nothing about pages that are written all the time.
+            self.begin_epoch(process.machine, table, false);
+        }
+        self.book.epoch
+    }
+
+    fn begin_epoch(&mut self, machine: &Machine, table: &Mappings, costs_too_much: bool) {
+        self.book.begin_epoch(clock::monotonic_ns());
+        let book = &mut self.book;
         self.back_off.adapt(machine, table, book, costs_too_much);
         table.set_epoch(self.book.epoch);
-        found
+    }
+
+    /// Notes what the program says. What it has stored until now is in the present epoch, or will be.
+    pub(super) fn mark(&mut self, name: &str, thread: u32) {
+        if self.ended {
+            return;
+        }
+        // Looked at under the lock: marks are in the order of their times, and within their epochs.
+        let now_ns = clock::monotonic_ns();
+        self.marks.add(name, now_ns);
+        self.book.writer.mark(name, now_ns, thread);
     }
 
     /// Whether the present epoch would have an event, as far as can be told without ending it.
@@ -173,7 +205,7 @@ impl Harvest {
     }
 
     /// Publishes everything up to now, into the present epoch, and what became of it.
-    fn end_epoch(&mut self, process: &Process, table: &Mappings, take: Take) {
+    fn end_epoch(&mut self, process: &Process, table: &Mappings, take: Take, why: Reason) {
         // What is touched from here on may be seen in this epoch, or in the next.
         let end_ns = clock::monotonic_ns();
         let mut target = Target {
@@ -185,9 +217,12 @@ impl Harvest {
         self.settler.drain(&mut target, logs, take, self.reads);
         self.kernel.settle(&mut self.book, table);
         let (touched, fresh) = (self.book.touched().into(), self.book.fresh());
-        let (cost_ns, ticks) = self.pace.armed(&mut self.logs, touched, fresh);
+        let (cost_ns, ticks) = self.pace.armed(&mut self.logs, touched, fresh, why);
         self.publish_mappings(table);
-        self.publish_counters(process);
+        // Another process may ask, which shares the memory and has counts of its own.
+        if why == Reason::Time {
+            self.publish_counters(process);
+        }
         self.book.end_epoch(Ended {
             at_ns: end_ns,
             cost_ns,
@@ -218,7 +253,7 @@ impl Harvest {
         self.ended = true;
         self.back_off
             .count_all(process.machine, table, &mut self.book);
-        self.end_epoch(process, table, Take::All);
+        self.end_epoch(process, table, Take::All, Reason::Time);
         self.book.writer.finish(end);
         true
     }
@@ -226,6 +261,11 @@ impl Harvest {
     /// The totals by mapping.
     pub(super) fn rows(&self) -> Vec<Row> {
         self.book.census.by_name()
+    }
+
+    /// The marks by name, with times since `started_ns`.
+    pub(super) fn marks(&self, started_ns: u64) -> MarkTotals {
+        self.marks.totals(started_ns)
     }
 
     /// Removes the segment's name.

@@ -10,6 +10,7 @@ use vmmload_consumer::{
 
 use super::census::Row;
 use super::harvest::Harvest;
+use super::marks::MarkTotals;
 use super::ticks::Ticks;
 use super::vcpu_log::VcpuLog;
 use crate::cli::{RunConfig, Sharing, with_causes};
@@ -155,6 +156,21 @@ impl Tracker {
         self.lock().child(Child { process, time_ns });
     }
 
+    /// Tells the readers what the calling thread of the program says that it begins. As the segment has one writer,
+    /// this waits for one that is at work: for the time that looking at the rings takes, at most.
+    pub(crate) fn mark(&self, name: &str) {
+        let thread = threads::id() as u32;
+        self.lock().mark(name, thread);
+    }
+
+    /// Ends the epoch at once, because the program wants it to: what the calling thread has stored until now is
+    /// published when this returns, and so is what others have, but for the last pages of those that are in the guest
+    /// right now. Answers the number of the epoch that begins.
+    pub(crate) fn end_epoch(&self, process: &Process) -> u32 {
+        let table = process.memory.read();
+        self.lock().end_asked_for(process, &table)
+    }
+
     /// The first process of its `vmmload run`.
     pub(crate) fn session(&self) -> ProcessId {
         self.session
@@ -271,7 +287,7 @@ impl Tracker {
         &self,
         process: &Process,
         end: End,
-        look: impl FnOnce(&Consumer, Vec<Row>),
+        look: impl FnOnce(&Consumer, Vec<Row>, MarkTotals),
     ) {
         let table = process.memory.read();
         let mut harvest = self.lock();
@@ -283,7 +299,10 @@ impl Tracker {
         }
         if process.summary.is_some() {
             match Consumer::attach(origin::pid()) {
-                Ok(consumer) => look(&consumer, harvest.rows()),
+                Ok(consumer) => {
+                    let marks = harvest.marks(process.started_ns);
+                    look(&consumer, harvest.rows(), marks);
+                }
                 Err(e) => messages::say(&format!("no summary: {e}")),
             }
         }

@@ -14,6 +14,15 @@ use std::time::Duration;
 use super::vcpu_log::VcpuLog;
 use crate::machine::Arming;
 
+/// Why an epoch has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// It was time, and paid for.
+    Time,
+    /// The program has asked for it: what it has not paid for yet stays to be paid.
+    Asked,
+}
+
 /// When the present epoch may end.
 pub(super) struct Pace {
     arming: Arming,
@@ -78,18 +87,42 @@ impl Pace {
     /// Notes that pages were armed again just now: those that each vCPU has stored to, and where loads are
     /// watched, all `touched` ones; `fresh` of them for the first time. Returns what arming has cost the program
     /// in the epoch that ended, in nanoseconds, and the ticks of that epoch.
-    pub(super) fn armed(&mut self, logs: &mut [VcpuLog], touched: u64, fresh: u64) -> (u64, u32) {
-        let mut most = 0;
+    pub(super) fn armed(
+        &mut self,
+        logs: &mut [VcpuLog],
+        touched: u64,
+        fresh: u64,
+        why: Reason,
+    ) -> (u64, u32) {
+        let mut carried = self.carried_ns(logs, why);
+        let (mut most, mut longest) = (0, 0);
         for log in logs {
+            let unpaid = match why {
+                Reason::Time => 0,
+                Reason::Asked => log.unpaid_ns(),
+            };
             let stored = log.take_stored();
             most = most.max(stored);
-            log.owe(self.due_ns(self.stores_ns(stored)));
+            let due = self.due_ns(self.stores_ns(stored)).saturating_add(unpaid);
+            longest = due.max(longest);
+            log.owe(due);
         }
-        self.reads_due_ns = self.due_ns(self.loads_ns(touched));
-        self.longest_due_ns = self.due_ns(self.stores_ns(most)).max(self.reads_due_ns);
+        carried = carried.saturating_add(self.due_ns(self.loads_ns(touched)));
+        self.reads_due_ns = carried;
+        self.longest_due_ns = longest.max(self.reads_due_ns);
         let again = |pages: u64| pages.saturating_sub(fresh);
         let cost_ns = self.stores_ns(again(most)) + self.loads_ns(again(touched));
         (cost_ns, std::mem::take(&mut self.ticks))
+    }
+
+    /// What is left to be paid for loads after an epoch that has ended like this.
+    fn carried_ns(&self, logs: &[VcpuLog], why: Reason) -> u64 {
+        if why == Reason::Time || self.reads_due_ns == 0 {
+            return 0;
+        }
+        let ran = logs.iter().filter_map(VcpuLog::ran_ns);
+        let ran_ns = ran.fold(0, u64::saturating_add);
+        self.reads_due_ns.saturating_sub(ran_ns)
     }
 
     fn stores_ns(&self, pages: u64) -> u64 {
@@ -173,7 +206,26 @@ mod tests {
         assert!(!pace.ends(false));
         assert!(pace.ends(true));
         assert_eq!(pace.stretched(), 2);
-        assert_eq!(pace.armed(&mut [], 0, 0), (0, 3));
+        assert_eq!(pace.armed(&mut [], 0, 0, Reason::Time), (0, 3));
+    }
+
+    #[test]
+    fn an_epoch_that_was_asked_for_leaves_what_is_unpaid() {
+        let mut logs = [log(true)];
+        let reads = Some(Outcome {
+            rearm: Rearm::Drop,
+            access_ns: 1_000_000_000,
+        });
+        let mut pace = Pace::new(Arming { reads, ..ARMING }, 50);
+        logs[0].owe(1_000_000_000);
+        pace.armed(&mut logs, 10, 0, Reason::Asked);
+        // A thread runs for less than that between two lines.
+        assert!(logs[0].due_ns() > 500_000_000, "{}", logs[0].due_ns());
+        let once = pace.reads_due_ns;
+        pace.armed(&mut logs, 10, 0, Reason::Asked);
+        assert!(pace.reads_due_ns > once + once / 2);
+        pace.armed(&mut logs, 0, 0, Reason::Time);
+        assert_eq!((logs[0].due_ns(), pace.longest_due_ns), (0, 0));
     }
 
     #[test]
@@ -190,7 +242,7 @@ mod tests {
             access_ns: 1_000,
         });
         let mut pace = Pace::new(Arming { reads, ..ARMING }, 50);
-        assert_eq!(pace.armed(&mut [], 30, 10), (20_000, 0));
+        assert_eq!(pace.armed(&mut [], 30, 10, Reason::Time), (20_000, 0));
         assert_eq!(pace.longest_due_ns, 60_000);
         assert!(pace.must_stretch(Duration::from_micros(59)));
         assert!(!pace.must_stretch(Duration::from_micros(60)));

@@ -105,6 +105,12 @@ impl VcpuLog {
         Some(clock::thread_ns(thread)?.saturating_sub(self.debt.since_ns))
     }
 
+    /// What is left of the debt.
+    pub(super) fn unpaid_ns(&self) -> u64 {
+        let ran_ns = self.ran_ns().unwrap_or(u64::MAX);
+        self.debt.due_ns.saturating_sub(ran_ns)
+    }
+
     /// What [`VcpuLog::owe`] was told.
     pub(super) fn due_ns(&self) -> u64 {
         self.debt.due_ns

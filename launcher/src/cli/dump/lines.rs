@@ -1,10 +1,10 @@
 //! What each line of a dump looks like, for people and as JSON.
 
 use crate::cli::numbers::time;
-use crate::cli::{Format, json_string};
+use crate::cli::{Format, json_string, printable};
 use std::io::{self, Write};
 use std::time::Duration;
-use vmmload_consumer::{End, Epoch, Event, Info, Kind, Mapping};
+use vmmload_consumer::{End, Epoch, Event, Info, Kind, Mapping, Mark};
 
 /// Where lines go, and what all of them need.
 pub(super) struct Lines<'a, W> {
@@ -49,7 +49,7 @@ impl<W: Write> Lines<'_, W> {
             mapping: _,
         } = event;
         let seconds = self.seconds(time_ns);
-        let name = mapping.map_or("", |mapping| mapping.name.as_str());
+        let name = printable(mapping.map_or("", |mapping| &mapping.name));
         let bytes = match kind {
             Kind::Kernel => format!("  {bytes} bytes"),
             Kind::Write | Kind::Read => String::new(),
@@ -150,6 +150,38 @@ impl<W: Write> Lines<'_, W> {
         }
     }
 
+    pub(super) fn mark(&mut self, mark: &Mark) -> io::Result<()> {
+        let Mark {
+            name,
+            time_ns,
+            epoch,
+            thread,
+        } = mark;
+        if self.format == Format::Json {
+            let (pid, name) = (self.pid, json_string(name));
+            return writeln!(
+                self.output,
+                r#"{{"type":"mark","pid":{pid},"name":{name},"epoch":{epoch},"time_ns":{time_ns},"thread":{thread}}}"#
+            );
+        }
+        let (name, seconds) = (printable(name), self.seconds(*time_ns));
+        writeln!(
+            self.output,
+            "mark  {name}  epoch {epoch}  {seconds:.3} s  thread {thread}"
+        )
+    }
+
+    pub(super) fn lost_marks(&mut self, marks: u64) -> io::Result<()> {
+        let pid = self.pid;
+        match self.format {
+            Format::Text => writeln!(self.output, "lost  {marks} marks"),
+            Format::Json => writeln!(
+                self.output,
+                r#"{{"type":"lost","pid":{pid},"marks":{marks}}}"#
+            ),
+        }
+    }
+
     pub(super) fn mapping(&mut self, mapping: &Mapping) -> io::Result<()> {
         match self.format {
             Format::Text => self.mapping_text(mapping),
@@ -160,7 +192,7 @@ impl<W: Write> Lines<'_, W> {
     fn mapping_text(&mut self, mapping: &Mapping) -> io::Result<()> {
         let (start, end, prot) = (mapping.start, mapping.end, mapping.permissions());
         let kib = end.saturating_sub(start) / 1024;
-        let name = &mapping.name;
+        let name = printable(&mapping.name);
         writeln!(
             self.output,
             "map   {start:#014x}-{end:#014x}  {prot}  {kib:>10} KiB  {name}"

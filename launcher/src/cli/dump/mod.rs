@@ -1,12 +1,14 @@
-//! `vmmload dump`: a segment's mappings, records and epochs, or the use of its 2 MiB regions, one a line.
+//! `vmmload dump`: a segment's mappings, records, epochs and marks, or the use of its 2 MiB regions, one a line.
 
 mod lines;
+mod marks;
 mod regions;
 #[cfg(test)]
 mod tests;
 
 use super::{Format, ReportError};
 use lines::Lines;
+use marks::Marks;
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -63,6 +65,7 @@ struct Dump<'a, W> {
     mappings: Option<Mappings>,
     /// Finished epochs that are not printed yet.
     epochs: VecDeque<Epoch>,
+    marks: Marks,
     /// The epoch of the last record printed.
     epoch: u32,
 }
@@ -81,6 +84,7 @@ impl<'a, W: Write> Dump<'a, W> {
             consumer,
             mappings: None,
             epochs: VecDeque::new(),
+            marks: Marks::default(),
             epoch: 0,
         }
     }
@@ -124,23 +128,26 @@ impl<'a, W: Write> Dump<'a, W> {
     }
 
     /// Prints what there is now, and not what comes meanwhile: a fast writer must not keep the mappings
-    /// and the end from being seen. Each finished epoch comes behind its records and before those of the
-    /// next.
+    /// and the end from being seen. Each finished epoch comes behind its records and its marks, and before those of
+    /// the next.
     fn drain(&mut self) -> io::Result<()> {
         // In this order: the records of an epoch that has ended are all below `end`.
         self.take_epochs();
         let finished = self.epochs.back().map(|epoch| epoch.number);
-        let end = self.consumer.info().published;
+        let info = self.consumer.info();
+        let end = info.published;
         while self.consumer.position() < end {
             let Some(item) = self.consumer.next() else {
                 break;
             };
             self.print(item)?;
         }
-        match finished {
-            Some(last) => self.print_epochs(|epoch| epoch <= last),
-            None => Ok(()),
+        if let Some(last) = finished {
+            self.print_epochs(|epoch| epoch <= last)?;
         }
+        // Those of the running epoch: its records so far are above.
+        let running = info.epoch.max(self.epoch);
+        self.marks.print(&mut self.lines, running)
     }
 
     fn print(&mut self, item: Item) -> io::Result<()> {
@@ -152,6 +159,8 @@ impl<'a, W: Write> Dump<'a, W> {
             self.epoch = event.epoch;
             self.take_epochs();
             self.print_epochs(|epoch| epoch < event.epoch)?;
+            self.marks
+                .print(&mut self.lines, event.epoch.saturating_sub(1))?;
         }
         let mappings = self.mappings.as_ref();
         let mapping = mappings.and_then(|mappings| mappings.of(&event));
@@ -162,12 +171,15 @@ impl<'a, W: Write> Dump<'a, W> {
         while let Some(epoch) = self.consumer.next_epoch() {
             self.epochs.push_back(epoch);
         }
+        // In this order: the marks of an epoch that has ended are there.
+        self.marks.take(&mut self.consumer);
     }
 
     /// Prints the finished epochs of the numbers that are `due`.
     fn print_epochs(&mut self, due: impl Fn(u32) -> bool) -> io::Result<()> {
         while let Some(&epoch) = self.epochs.front().filter(|epoch| due(epoch.number)) {
             self.epochs.pop_front();
+            self.marks.print(&mut self.lines, epoch.number)?;
             self.lines.epoch(epoch)?;
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! `vmmload dump --regions`: of each touched 2 MiB of the address space, how much was touched.
 
 use crate::cli::numbers::counted;
-use crate::cli::{Format, json_string};
+use crate::cli::{Format, json_string, printable};
 use std::io::{self, Write};
 use vmmload_consumer::{Consumer, HugePage, Mapping, Mappings};
 
@@ -71,9 +71,9 @@ fn print_text(region: &HugePage, place: &Place<'_>, output: &mut impl Write) -> 
     let bar = "#".repeat(marks);
     let width = BAR as usize;
     let name = match place.largest {
-        None => "(not mapped any more)",
-        Some(mapping) if mapping.name.is_empty() => "(anonymous memory)",
-        Some(mapping) => &mapping.name,
+        None => "(not mapped any more)".into(),
+        Some(mapping) if mapping.name.is_empty() => "(anonymous memory)".into(),
+        Some(mapping) => printable(&mapping.name),
     };
     let others = match place.mappings {
         0 | 1 => String::new(),

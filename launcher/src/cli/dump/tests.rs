@@ -228,6 +228,75 @@ fn each_epoch_is_printed_once_while_following() {
     }
 }
 
+/// Of each line, what says where it belongs.
+fn order(text: &str) -> Vec<String> {
+    let lines = text
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let shown = |line: serde_json::Value| {
+        let kind = line["type"].as_str().unwrap();
+        match (line["name"].as_str(), &line["epoch"]) {
+            (Some(name), _) => format!("{kind} {name}"),
+            (None, epoch) if epoch.is_u64() => format!("{kind} {epoch}"),
+            _ => kind.to_owned(),
+        }
+    };
+    lines.map(shown).collect()
+}
+
+#[test]
+fn marks_come_behind_the_records_of_their_epochs_and_before_the_epochs_themselves() {
+    let mut process = busy_process();
+    process.writer.mark("load", 200, 70);
+    process.writer.end_epoch(finished(7));
+    process.writer.begin_epoch(8, 1000);
+    process.writer.mark("run", 1100, 70);
+    let seen = Sighting::new(HEAP, Kind::Read, Method::AccessedBit);
+    process.writer.record(None, seen);
+    process.writer.mark("save", 1200, 70);
+    process.writer.end_epoch(finished(8));
+    process.writer.begin_epoch(9, 2000);
+    process.writer.mark("end", 2100, 71);
+    process.writer.finish(End::Exited(0));
+    let first = ["map [heap]", "page 7", "mark load", "epoch 7"];
+    let rest = ["page 8", "mark run", "mark save", "epoch 8", "mark end"];
+    let expected = [&first[..], &rest].concat();
+    assert_eq!(order(&dump(&process, false, Format::Json)), expected);
+    let followed = order(&dump(&process, true, Format::Json));
+    assert_eq!(followed, [&expected[..], &["end"]].concat());
+    let text = dump(&process, false, Format::Json);
+    let pid = process.pid();
+    let line = format!(
+        r#"{{"type":"mark","pid":{pid},"name":"end","epoch":9,"time_ns":2100,"thread":71}}"#
+    );
+    assert_eq!(text.lines().last(), Some(&*line));
+}
+
+#[test]
+fn each_mark_is_printed_once_and_what_is_lost_is_said() {
+    let mut process = busy_process();
+    let consumer = Consumer::attach(process.pid()).unwrap();
+    let mut output = Vec::new();
+    let mut dump = Dump::new(consumer, Format::Text, &mut output);
+    process.writer.mark("clear\u{1b}[2J\n", 1 << 62, 70);
+    dump.drain().unwrap();
+    for _ in 0..16_385 {
+        process.writer.mark("frame", 1 << 62, 70);
+    }
+    dump.drain().unwrap();
+    dump.drain().unwrap();
+    let text = String::from_utf8(output).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(
+        lines[1].starts_with(r"mark  clear\u{1b}[2J\n  epoch 7  "),
+        "{}",
+        lines[1]
+    );
+    assert!(lines[1].ends_with(" s  thread 70"), "{}", lines[1]);
+    assert_eq!(lines[2], "lost  8193 marks");
+    assert_eq!(lines.len(), 3 + 8192);
+}
+
 fn regions(process: &Process, format: Format) -> String {
     let mut output = Vec::new();
     let config = DumpConfig {

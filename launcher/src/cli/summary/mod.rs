@@ -1,6 +1,7 @@
 //! `--summary`: what the command did, once it has ended, in words.
 
 mod epochs;
+mod marks;
 mod pages;
 mod regions;
 mod table;
@@ -11,6 +12,7 @@ use super::SummaryTarget;
 use super::numbers::{counted, grouped, size};
 use crate::host::residency::Residency;
 use crate::tracking::census::Row;
+use crate::tracking::marks::MarkTotals;
 use epochs::Epochs;
 use pages::Pages;
 use regions::Regions;
@@ -46,6 +48,8 @@ pub(crate) struct Facts {
     pub(crate) resident: Residency,
     /// Totals by name of the mapping, most events first.
     pub(crate) rows: Vec<Row>,
+    /// What the program has said.
+    pub(crate) marks: MarkTotals,
 }
 
 impl Facts {
@@ -57,7 +61,7 @@ impl Facts {
         let mapped = mappings.entries.iter();
         Residency::of(
             mapped
-                .filter(|mapping| is_memory(mapping.class) && !mapping.name.starts_with("[v"))
+                .filter(|mapping| is_memory(mapping.class))
                 .map(|mapping| mapping.start..mapping.end),
         )
     }
@@ -118,6 +122,7 @@ impl Display for Summary<'_> {
         if self.info.track == Some(Track::None) {
             line(out, "pages", "were not watched (--track none)")?;
             self.write_counters(out)?;
+            marks::write(&self.facts.marks, out)?;
             return self.write_gaps(out);
         }
         self.epochs.write(out)?;
@@ -129,6 +134,7 @@ impl Display for Summary<'_> {
         self.write_unknown_calls(out)?;
         self.regions.write(out)?;
         table::write(&self.facts.rows, out)?;
+        marks::write(&self.facts.marks, out)?;
         self.write_gaps(out)
     }
 }

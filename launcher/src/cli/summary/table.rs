@@ -1,6 +1,7 @@
 //! The summary's table: pages and events by mapping.
 
 use crate::cli::numbers::{grouped, size};
+use crate::cli::printable;
 use crate::tracking::census::Row;
 use std::fmt::{self, Formatter};
 
@@ -23,10 +24,10 @@ pub(super) fn write(rows: &[Row], out: &mut Formatter<'_>) -> fmt::Result {
     write_line(&HEADINGS, &widths, "MAPPING", out)?;
     for (line, row) in lines.iter().zip(rows) {
         let name = match row.name.as_str() {
-            "" => "(anonymous memory)",
-            name => name,
+            "" => "(anonymous memory)".into(),
+            name => printable(name),
         };
-        write_line(line, &widths, name, out)?;
+        write_line(line, &widths, &name, out)?;
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::cli::testing::Process;
+use crate::tracking::marks::MarkRow;
 use vmmload_consumer::{
     Epoch, MappingEntry, Method, PAGE_SIZE, PROT_READ, PROT_WRITE, SegmentConfig, Sighting,
 };
@@ -102,6 +103,33 @@ fn the_table_has_a_line_for_each_name() {
             "      1          1     0       0             0  /tmp/gone",
         ]
     );
+}
+
+#[test]
+fn marks_have_a_line_for_each_name_and_not_for_too_many() {
+    let row = |number: u64| MarkRow {
+        name: format!("step\t{number}"),
+        count: 1234 * number,
+        first: Duration::from_millis(12 * number),
+        last: Duration::from_secs(number * 10),
+    };
+    let totals = |names: u64, others| Facts {
+        marks: MarkTotals {
+            rows: (1..=names).map(row).collect(),
+            others,
+        },
+        ..Facts::default()
+    };
+    let process = busy_process(|config| config.track = Track::None);
+    let shown = |facts: &Facts| summary(&process, facts);
+    assert_eq!(
+        shown(&totals(2, 0)).split_once("\n\n").unwrap().1,
+        "  MARKS    FIRST      LAST  NAME\n  1,234  0.012 s  10.000 s  step\\t1\n  2,468  0.024 s  20.000 s  step\\t2\n"
+    );
+    assert!(!shown(&totals(0, 0)).contains("MARKS"));
+    assert!(!shown(&totals(20, 0)).contains("more names"));
+    assert!(shown(&totals(21, 0)).ends_with("step\\t20\n  and 1 more name, 25,914 marks\n"));
+    assert!(shown(&totals(1024, 7)).contains("\n  and more than 1,004 names, "));
 }
 
 /// What the lines above the table are about.

@@ -87,7 +87,6 @@ fn config() -> RunConfig {
         ring_size: 1024,
         heat_size: Some(16),
         summary: Some(SummaryTarget::File("/tmp/s".into())),
-        command: vec!["./x".into()],
     }
 }
 
