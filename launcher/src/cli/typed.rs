@@ -279,9 +279,9 @@ Examples:
 make is then `vmmload run make`, with what VMMLOAD_INTERVAL, VMMLOAD_SUMMARY and their kin say. Whatever is
 behind it is make's own, and is completed as before.
 
-An alias is a word of the shell that you type to: scripts and other programs do not see it, nor does what
-comes first behind sudo, env, xargs, time or nohup (unless that is an alias that ends with a blank: alias
-sudo='sudo '). \\make and `command make` run make natively. For all of these, see vmmload link.
+An alias is a word of the shell that you type to. Scripts, makefiles and other programs do not see it, nor does
+what is typed behind sudo, env, xargs or nohup, unless that is an alias itself that ends with a blank: alias
+sudo='sudo '. \\make and `command make` run make natively. Where an alias does not reach, `vmmload link` does.
 
 Nothing is printed, and the status is 125, unless every name is a program in PATH that can have an
 alias.")]
