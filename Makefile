@@ -80,9 +80,6 @@ $(SHARE)/vmmload.fish: $(OUT)/vmmload
 	@mkdir -p $(SHARE)
 	$< completions fish >$@
 
-$(SHARE)/vmmload-consumer.pc: consumer-sdk/c/vmmload-consumer.pc.in Makefile
-	@mkdir -p $(SHARE)
-
 install: $(BUILT) $(PRINTED)
 	$(INSTALL) -d $(sort $(addprefix $(DESTDIR),$(dir $(INSTALLED))))
 	$(INSTALL) -m 755 -s --strip-program=$(STRIP) $(OUT)/vmmload $(DESTDIR)$(BINDIR)/vmmload

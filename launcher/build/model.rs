@@ -135,8 +135,8 @@ impl Offer {
         match value_name(arg).as_str() {
             "PID" => return Self::Pids,
             "GROUP" => return Self::Groups,
-            "CMD" => return Self::Commands,
-            "COMMAND" => return Self::CommandLine,
+            "COMMAND" if arg.is_trailing_var_arg_set() => return Self::CommandLine,
+            "COMMAND" => return Self::Commands,
             "FILE" => return Self::Files,
             "DIR" => return Self::Directories,
             _ => {}

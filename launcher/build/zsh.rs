@@ -72,8 +72,8 @@ fn operand(operand: &Operand) -> Vec<String> {
     match (&operand.offer, operand.repeated) {
         // Whatever follows is for the command to complete.
         (Offer::CommandLine, _) => vec![
-            format!("'(-)1:{name}:_command_names -e'"),
-            "'*::argument:_normal -p vmmload'".into(),
+            format!("'(-)1:{name}:{}'", action(&operand.offer)),
+            "'*::argument: _normal -p vmmload'".into(),
         ],
         (offer, true) => vec![format!("'*:{name}:{}'", action(offer))],
         (offer, false) => vec![format!("':{name}:{}'", action(offer))],
@@ -85,7 +85,8 @@ fn action(offer: &Offer) -> String {
         Offer::Words(words) => format!("({})", words.join(" ")),
         Offer::Pids => "_vmmload_pids".into(),
         Offer::Groups => "_groups".into(),
-        Offer::Commands | Offer::CommandLine => "_command_names -e".into(),
+        // A blank in front: called with just these words.
+        Offer::Commands | Offer::CommandLine => " _command_names -e".into(),
         Offer::Files => "_files".into(),
         Offer::Directories => "_files -/".into(),
         Offer::Nothing => " ".into(),

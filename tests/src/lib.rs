@@ -25,6 +25,7 @@ pub mod scratch;
 pub mod script;
 pub mod segment;
 mod session;
+pub mod shells;
 pub mod stressors;
 pub mod watched;
 

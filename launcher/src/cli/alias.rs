@@ -166,10 +166,7 @@ impl Surroundings {
     /// All programs of that name, in the order of PATH.
     fn programs(&self, name: &OsStr) -> impl Iterator<Item = PathBuf> {
         let directories = self.path.as_bytes().split(|&byte| byte == b':');
-        let paths = directories.map(move |directory| match directory {
-            b"" => Path::new(".").join(name),
-            _ => Path::new(OsStr::from_bytes(directory)).join(name),
-        });
+        let paths = directories.map(move |directory| command::in_directory(directory, name));
         paths.filter(|path| command::check_executable(path).is_ok())
     }
 

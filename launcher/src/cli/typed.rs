@@ -4,7 +4,7 @@
 
 use super::{Children, Format, Shell, SummaryTarget, values};
 use clap::builder::{OsStringValueParser, TypedValueParser, ValueParser};
-use clap::{Parser, Subcommand, ValueHint};
+use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -166,11 +166,11 @@ pub(super) struct LinkArgs {
     pub(super) remove: bool,
 
     /// Directory of the links; it is made if it is not there
-    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    #[arg(value_name = "DIR")]
     pub(super) directory: PathBuf,
 
     /// Names of commands in PATH
-    #[arg(value_name = "COMMAND", required_unless_present_any = ["list", "remove"], value_hint = ValueHint::CommandName)]
+    #[arg(value_name = "COMMAND", required_unless_present_any = ["list", "remove"])]
     pub(super) commands: Vec<OsString>,
 }
 
@@ -279,9 +279,9 @@ Examples:
 make is then `vmmload run make`, with what VMMLOAD_INTERVAL, VMMLOAD_SUMMARY and their kin say. Whatever is
 behind it is make's own, and is completed as before.
 
-An alias is a word of the shell that you type to: scripts and other programs do not see it, nor does what
-comes first behind sudo, env, xargs, time or nohup (unless that is an alias that ends with a blank: alias
-sudo='sudo '). \\make and `command make` run make natively. For all of these, see vmmload link.
+An alias is a word of the shell that you type to. Scripts, makefiles and other programs do not see it, nor does
+what is typed behind sudo, env, xargs or nohup, unless that is an alias itself that ends with a blank: alias
+sudo='sudo '. \\make and `command make` run make natively. Where an alias does not reach, `vmmload link` does.
 
 Nothing is printed, and the status is 125, unless every name is a program in PATH that can have an
 alias.")]
@@ -291,7 +291,7 @@ pub(super) struct AliasArgs {
     pub(super) shell: Option<Shell>,
 
     /// The commands, as they are typed
-    #[arg(required = true, value_name = "CMD", value_parser = ValueParser::os_string())]
+    #[arg(required = true, value_name = "COMMAND", value_parser = ValueParser::os_string())]
     pub(super) commands: Vec<OsString>,
 }
 
