@@ -320,6 +320,7 @@ fn small_segment() -> Vec<u8> {
         heat_pages: 4,
         map_entries: 8,
         string_bytes: 4096,
+        mark_records: 8,
         ..SegmentConfig::new(std::process::id())
     };
     static MADE: AtomicU32 = AtomicU32::new(0);
@@ -343,6 +344,9 @@ fn small_segment() -> Vec<u8> {
     let process = ProcessId { pid: 1, start: 2 };
     let time_ns = 9;
     writer.child(Child { process, time_ns });
+    for (time_ns, name) in (10..).zip(["load", "l\u{e4}uft", "load", ""]) {
+        writer.mark(name, time_ns, 3);
+    }
     let number = 1;
     writer.end_epoch(Epoch {
         number,
@@ -386,6 +390,30 @@ fn damaged(segment: &[u8], count: u64) -> Vec<Vec<u8>> {
         bytes
     };
     (1..=count).map(damage).collect()
+}
+
+#[test]
+fn marks_are_those_that_rust_reads() {
+    let installed = Installed::new();
+    let scratch = Scratch::new();
+    let file = scratch.file("segment", small_segment(), 0o600);
+    let mut consumer = Consumer::open(&file).expect("it is a segment");
+    let mut expected = String::new();
+    while let Some(mark) = consumer.next_mark() {
+        let (time, epoch, thread) = (mark.time_ns, mark.epoch, mark.thread);
+        expected += &format!("{time} {epoch} {thread} {}\n", mark.name);
+    }
+    expected += &format!("{} lost\n", consumer.marks_lost());
+    assert!(
+        expected.starts_with("10 1 3 load\n11 1 3 l\u{e4}uft\n"),
+        "{expected}"
+    );
+    for compiler in [&COMPILERS[0], &COMPILERS[3]] {
+        let program = installed.compile(compiler, "tests/marks.c", &[]);
+        let outcome = Program::new(program).arg(file.clone()).native();
+        outcome.assert_success("marks.c");
+        assert_eq!(outcome.text(), expected);
+    }
 }
 
 #[test]
