@@ -3,12 +3,15 @@
 
 use std::process::Command;
 
+use serde_json::Value;
 use vmmload_tests::c_library::{COMPILERS, Compiler, output_of};
 use vmmload_tests::guest_library::{
     calls_natively, compiled, compiler, example, in_python, package,
 };
-use vmmload_tests::scratch::Scratch;
-use vmmload_tests::{Program, packages};
+use vmmload_tests::python::Environment;
+use vmmload_tests::scratch::{Scratch, cache, workspace};
+use vmmload_tests::watched::{PAGE, hexadecimal};
+use vmmload_tests::{Program, Session, machine, packages, vmmload};
 
 const GCC: &Compiler = &COMPILERS[0];
 const CLANG: &Compiler = &COMPILERS[1];
@@ -212,7 +215,7 @@ fn a_library_that_is_loaded_and_unloaded_asks_for_itself() {
         assert!(names.contains("mark_in_library"), "{names}");
         assert!(!names.contains("vmmload"), "{names}");
         let program = Program::new(build("loads_library", &["-ldl"])).arg(library);
-        program.native().assert_success("natively");
+        program.compare_success();
         // The program once, and the library each time that it is loaded.
         assert_eq!(calls_natively(program), 3);
     }
@@ -230,7 +233,7 @@ fn a_program_without_a_c_library_uses_it() {
     for compiled_by in [GCC, CLANG] {
         let bare = compiled(&scratch, compiler(compiled_by, "c11"), &["bare"], &options);
         let program = Program::new(bare);
-        program.native().assert_success("natively");
+        program.compare_success();
         assert_eq!(calls_natively(program), 1);
     }
 }
@@ -240,7 +243,7 @@ fn threads_and_handlers_and_children_use_it() {
     let scratch = Scratch::new();
     let threads = compiled(&scratch, compiler(GCC, "gnu11"), &["threads"], &[]);
     let program = Program::new(threads);
-    program.native().assert_success("natively");
+    program.compare_success();
     // Each thread at most, and the child not again.
     assert!((1..=8).contains(&calls_natively(program)));
 }
@@ -250,4 +253,193 @@ fn who_has_asked_may_be_forbidden_to_ask() {
     let scratch = Scratch::new();
     let sandboxed = compiled(&scratch, compiler(GCC, "gnu11"), &["sandboxed"], &[]);
     Program::new(sandboxed).compare_success();
+}
+
+/// The lines of one kind that `vmmload dump` shows of a process.
+fn dumped(pid: libc::pid_t, kind: &str) -> Vec<Value> {
+    let words = [
+        "dump".to_owned(),
+        pid.to_string(),
+        "--format=json".to_owned(),
+    ];
+    let outcome = Program::new(vmmload()).args(words).native();
+    outcome.assert_success("vmmload dump");
+    let text = outcome.text();
+    let lines = text
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("a line is JSON"));
+    lines.filter(|line: &Value| line["type"] == kind).collect()
+}
+
+/// Starts a program inside, with epochs that do not end by themselves while it is looked at.
+fn start_inside(program: Program) -> Session {
+    Session::start(program.option("--interval=60s").inside_command())
+}
+
+#[track_caller]
+fn end(mut session: Session) {
+    let status = session.finish();
+    assert!(status.success(), "{status}");
+}
+
+/// The numbers behind a word.
+#[track_caller]
+fn numbers_behind(line: &str, word: &str) -> Vec<u64> {
+    let rest = line.strip_prefix(word).expect(word);
+    let number = |text: &str| text.parse().expect("a number");
+    rest.split_whitespace().map(number).collect()
+}
+
+#[track_caller]
+fn check_phases(name: &str, program: Program) {
+    let mut session = start_inside(program);
+    assert_eq!(session.line(), "inside 1", "{name}");
+    let epochs = numbers_behind(&session.line(), "epochs ");
+    let table = hexadecimal(&session.line()["table ".len()..]);
+    let &[first, second] = &epochs[..] else {
+        panic!("{name}: {epochs:?}");
+    };
+    assert_eq!((first, second), (2, 3), "{name}");
+
+    let marks = dumped(session.pid(), "mark");
+    let told = marks
+        .iter()
+        .map(|mark| (mark["name"].as_str(), mark["epoch"].as_u64()));
+    let expected = [(Some("load"), Some(1)), (Some("compute"), Some(3))];
+    assert_eq!(told.collect::<Vec<_>>(), expected, "{name}");
+    assert!(
+        marks.iter().all(|mark| mark["thread"] == session.pid()),
+        "{name}"
+    );
+
+    let is_table = |map: &&Value| map["name"] == "table of \u{e4}";
+    let maps = dumped(session.pid(), "map");
+    let ranges = maps.iter().filter(is_table).map(|map| {
+        let address = |field: &str| hexadecimal(map[field].as_str().expect("an address"));
+        address("start")..address("end")
+    });
+    // Half of the first page, half of the second.
+    assert_eq!(
+        ranges.collect::<Vec<_>>(),
+        [table..table + 2 * PAGE],
+        "{name}"
+    );
+
+    let pages = dumped(session.pid(), "page");
+    let epochs_of = |page: u64| -> Vec<u64> {
+        let is_page = |event: &&Value| event["addr"] == format!("{page:#x}");
+        let events = pages.iter().filter(is_page);
+        events
+            .map(|event| event["epoch"].as_u64().expect("a number"))
+            .collect()
+    };
+    assert_eq!(epochs_of(table).last(), Some(&(first - 1)), "{name}");
+    assert_eq!(epochs_of(table + PAGE).last(), Some(&first), "{name}");
+    end(session);
+}
+
+#[test]
+fn inside_marks_names_and_epochs_of_every_language_reach_the_dump() {
+    if !machine::can_run_inside() {
+        return;
+    }
+    let scratch = Scratch::new();
+    for (name, program) in phases(&scratch) {
+        check_phases(&name, program);
+    }
+}
+
+#[test]
+fn what_is_refused_inside_is_taken_natively() {
+    let scratch = Scratch::new();
+    let in_c = compiled(&scratch, compiler(GCC, "gnu11"), &["refusals"], &[]);
+    Program::new(in_c).compare_success();
+    Program::new(example("refusals")).compare_success();
+}
+
+/// Everything that the Python module does, by this Python.
+fn check_python(python: Program) {
+    let outcome = python.native();
+    outcome.assert_success("uses.py natively");
+    assert_eq!(outcome.text(), "15 0\n");
+    if !machine::can_run_inside() {
+        return;
+    }
+    let mut session = start_inside(python.env("PYTHONIOENCODING", "utf-8"));
+    let counts = numbers_behind(&session.line(), "");
+    let mut lines = |count: u64| -> Vec<String> { (0..count).map(|_| session.line()).collect() };
+    let (marked, named) = (lines(counts[0]), lines(counts[1]));
+    let marks = dumped(session.pid(), "mark");
+    let marks: Vec<_> = marks.iter().map(|mark| mark["name"].as_str()).collect();
+    let expected: Vec<_> = marked.iter().map(|name| Some(name.as_str())).collect();
+    assert_eq!(marks, expected);
+    let mut maps = dumped(session.pid(), "map");
+    maps.retain(|map| map["retired"] == 0);
+    assert!(named.len() >= 5);
+    for line in named {
+        let (address, name) = line.split_once(' ').expect("an address and a name");
+        let address = hexadecimal(&format!("0x{address}"));
+        let holds = |map: &&Value| {
+            let at = |field: &str| hexadecimal(map[field].as_str().expect("an address"));
+            (at("start")..at("end")).contains(&address)
+        };
+        let map = maps.iter().find(holds).expect("it is mapped");
+        assert_eq!(map["name"], name);
+    }
+    end(session);
+}
+
+#[test]
+fn the_python_module_takes_every_buffer_and_tells_what_is_refused() {
+    // It has numpy.
+    check_python(in_python(Environment::of_debian().interpreter(), "uses"));
+}
+
+#[test]
+fn the_oldest_python_can_use_the_module() {
+    let Some(environment) = Environment::of_the_oldest() else {
+        // Most machines have none; Debian's own is tested everywhere.
+        return;
+    };
+    check_python(in_python(environment.interpreter(), "uses"));
+}
+
+#[test]
+fn the_python_module_is_fully_typed() {
+    let mypy = Environment::of_debian()
+        .program("python")
+        .args(["-m", "mypy", "--strict", "--cache-dir"])
+        .arg(cache("python/mypy-guest"))
+        .arg(package().join("python/vmmload_guest.py"))
+        .arg(workspace().join("tests/guests/guest_api/uses.py"))
+        .env("MYPYPATH", package().join("python"));
+    mypy.native().assert_success("mypy --strict");
+}
+
+/// As the README says, but without a download, and from a copy: setuptools builds beside the sources.
+#[test]
+fn pip_installs_the_python_module() {
+    let scratch = Scratch::new();
+    for name in ["pyproject.toml", "vmmload_guest.py", "README.md"] {
+        let file = std::fs::read(package().join("python").join(name)).expect("it is there");
+        let _ = scratch.file(name, file, 0o644);
+    }
+    let site = scratch.path().join("site");
+    let options = ["install", "--no-build-isolation", "--no-deps", "--target"];
+    let pip = Environment::of_debian().pip().args(options);
+    pip.arg(&site)
+        .arg(scratch.path())
+        .native()
+        .assert_success("pip install");
+    let shown = "from importlib import metadata; import vmmload_guest\n\
+                 print(vmmload_guest.mark('load'), metadata.version('vmmload-guest'), vmmload_guest.__file__)";
+    let outcome = Environment::of_debian()
+        .program("python")
+        .args(["-c", shown])
+        .env("PYTHONPATH", &site)
+        .native();
+    outcome.assert_success("import");
+    let file = site.join("vmmload_guest.py");
+    let expected = format!("None {} {}\n", env!("CARGO_PKG_VERSION"), file.display());
+    assert_eq!(outcome.text(), expected);
 }

@@ -101,7 +101,8 @@ static inline int vmmload_inside(void)
 }
 
 /// Says that a phase of the program begins now, and with it that the one before has ended. Readers get the mark with the
-/// time and the number of the epoch that it falls into; the epoch goes on.
+/// time and the number of the epoch that it falls into. The epoch goes on: to have every store before the mark in other
+/// epochs than every store behind it, end the epoch right after it, with vmmload_epoch().
 ///
 /// Returns 0, natively always. Inside, -EFAULT: `phase` cannot be read; -EINVAL: it is empty; -ENAMETOOLONG: it is longer
 /// than 255 bytes.
@@ -112,9 +113,9 @@ static inline int vmmload_mark(const char *phase)
     return (int)vmmload_guest_call_(VMMLOAD_GUEST_MARK_, (uintptr_t)phase, 0, 0);
 }
 
-/// Gives a name to the `len` bytes of memory at `addr`, for readers to show instead of, or beside, that of the mapping. The
-/// name holds for the whole pages, of 4,096 bytes, that any of the bytes lie in; a later name of a page replaces an
-/// earlier one, and what is unmapped loses it.
+/// Gives a name to the `len` bytes of memory at `addr`, for readers to show instead of that of the file or the heap that it
+/// is a part of. The name holds for the whole pages, of 4,096 bytes, that any of the bytes lie in; a later name of a page
+/// replaces an earlier one, and what is unmapped loses it.
 ///
 /// Returns 0, natively always. Inside, -EFAULT: `name` cannot be read; -EINVAL: `name` is empty, or `len` is 0, or the
 /// range goes beyond the end of the address space; -ENAMETOOLONG: `name` is longer than 255 bytes; -ENOMEM: nothing of
@@ -126,8 +127,9 @@ static inline int vmmload_name_region(const void *addr, size_t len, const char *
     return (int)vmmload_guest_call_(VMMLOAD_GUEST_NAME_, (uintptr_t)addr, len, (uintptr_t)name);
 }
 
-/// Ends the epoch now, whatever is left of its interval: what is written from here on counts for the next one. Returns
-/// when the records of the epoch that ended have been published.
+/// Ends the epoch now, whatever is left of its interval: what is written from here on counts for the next one. All that
+/// this thread has stored before is published when it returns. (Of other threads that run at that moment, the last two
+/// pages that each has stored to may be in the later epoch.)
 ///
 /// Returns the number of the epoch that begins, which is above 0; 0 natively, or where vmmload refuses.
 static inline uint64_t vmmload_begin_epoch(void)

@@ -27,8 +27,15 @@ from typing import TYPE_CHECKING, Any, Callable, Iterator, TypeVar, Union, cast
 
 if TYPE_CHECKING:
     from types import TracebackType
+    from typing import Protocol
 
     from typing_extensions import Buffer
+
+    class Array(Protocol):
+        """A numpy array, which types know as a buffer since Python 3.12 only."""
+
+        @property
+        def __array_interface__(self) -> dict[str, Any]: ...
 
 __all__ = ["epoch", "inside", "mark", "name_region", "phase"]
 
@@ -112,7 +119,7 @@ def _buffer_type() -> type[Any]:
 
 
 @contextlib.contextmanager
-def _exported(memory: Buffer) -> Iterator[tuple[int, int]]:
+def _exported(memory: Buffer | Array) -> Iterator[tuple[int, int]]:
     """Address and size of a buffer, which stays where it is meanwhile. A memoryview would not tell the address, and what
     ctypes has for that is for writable memory only."""
     from ctypes import byref, py_object, pythonapi
@@ -136,7 +143,8 @@ def inside() -> bool:
 def mark(phase: _Name) -> None:
     """Says that a phase of the program begins now, and with it that the one before has ended.
 
-    Readers get the mark with the time and the number of the epoch that it falls into; the epoch goes on.
+    Readers get the mark with the time and the number of the epoch that it falls into. The epoch goes on: to have every
+    write before the mark in other epochs than every write behind it, end the epoch right after it.
     """
     import ctypes
 
@@ -144,8 +152,8 @@ def mark(phase: _Name) -> None:
 
 
 @_or_else(lambda memory, name, length=None: None)
-def name_region(memory: Buffer | int, name: _Name, length: int | None = None) -> None:
-    """Gives a name to memory, for readers to show instead of, or beside, that of the mapping.
+def name_region(memory: Buffer | Array | int, name: _Name, length: int | None = None) -> None:
+    """Gives a name to memory, for readers to show instead of that of the file or the heap that it is a part of.
 
     ``memory`` is anything with a buffer that is contiguous, such as a ``bytearray``, an ``mmap``, a ``memoryview`` or a
     numpy array, or the address of ``length`` bytes. The name holds for the whole pages, of 4,096 bytes, that any of the
@@ -153,7 +161,7 @@ def name_region(memory: Buffer | int, name: _Name, length: int | None = None) ->
     has the name, not the object.
 
     Inside, ``OSError`` with ``EINVAL``: nothing lies there, as in an empty buffer; with ``ENOMEM``: it is not mapped.
-    ``BufferError``: the buffer has gaps.
+    ``BufferError``, or of numpy ``ValueError``: the buffer has gaps.
     """
     encoded = _bytes_of(name)
     if isinstance(memory, int):
@@ -170,6 +178,9 @@ def name_region(memory: Buffer | int, name: _Name, length: int | None = None) ->
 @_or_else(lambda: 0)
 def epoch() -> int:
     """Ends the epoch now, whatever is left of its interval: what is written from here on counts for the next one.
+
+    All that this thread has written before is published when it returns. (Of other threads that run at that moment, the
+    last two pages that each has written to may be in the later epoch.)
 
     Returns the number of the epoch that begins, which is above 0. 0: not in vmmload, or vmmload refuses.
     """

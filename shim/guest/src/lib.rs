@@ -47,7 +47,8 @@ pub fn inside() -> bool {
 }
 
 /// Says that a phase of the program begins now, and with it that the one before has ended. Readers get the mark with the
-/// time and the number of the epoch that it falls into; the epoch goes on.
+/// time and the number of the epoch that it falls into. The epoch goes on: to have every store before the mark in other
+/// epochs than every store behind it, end the [`epoch`] right after it.
 ///
 /// ```
 /// # fn step(number: u32) {}
@@ -71,9 +72,9 @@ pub fn mark(phase: &CStr) -> Result<(), Refused> {
     answer::tell(protocol::MARK, [phase.as_ptr() as u64, 0, 0])
 }
 
-/// Gives a name to memory, for readers to show instead of, or beside, that of the mapping. The name holds for the whole
-/// pages, of 4,096 bytes, that any of the bytes lie in; a later name of a page replaces an earlier one, and what is
-/// unmapped loses it: it is the memory that has the name, not the object.
+/// Gives a name to memory, for readers to show instead of that of the file or the heap that it is a part of. The name holds
+/// for the whole pages, of 4,096 bytes, that any of the bytes lie in; a later name of a page replaces an earlier one, and
+/// what is unmapped loses it: it is the memory that has the name, not the object.
 ///
 /// Nothing is read from the memory, so a pointer will do, and `&vec[..]` becomes one by itself. Without a slice there is
 /// [`core::ptr::slice_from_raw_parts`].
@@ -100,8 +101,9 @@ pub fn name_region<T>(memory: *const [T], name: &CStr) -> Result<(), Refused> {
     answer::tell(protocol::NAME, arguments)
 }
 
-/// Ends the epoch now, whatever is left of its interval: what is written from here on counts for the next one. Returns when
-/// the records of the epoch that ended have been published.
+/// Ends the epoch now, whatever is left of its interval: what is written from here on counts for the next one. All that this
+/// thread has stored before is published when it returns. (Of other threads that run at that moment, the last two pages that
+/// each has stored to may be in the later epoch.)
 ///
 /// Gives the number of the epoch that begins; `None` natively, or where vmmload refuses.
 ///
