@@ -316,12 +316,12 @@ fn check_phases(name: &str, program: Program) {
     let maps = dumped(session.pid(), "map");
     let ranges = maps.iter().filter(is_table).map(|map| {
         let address = |field: &str| hexadecimal(map[field].as_str().expect("an address"));
-        address("start")..address("end")
+        (address("start"), address("end"))
     });
     // Half of the first page, half of the second.
     assert_eq!(
         ranges.collect::<Vec<_>>(),
-        [table..table + 2 * PAGE],
+        [(table, table + 2 * PAGE)],
         "{name}"
     );
 
