@@ -443,3 +443,43 @@ fn pip_installs_the_python_module() {
     let expected = format!("None {} {}\n", env!("CARGO_PKG_VERSION"), file.display());
     assert_eq!(outcome.text(), expected);
 }
+
+/// The first block in a language of the library's README.
+fn readme_block(language: &str) -> String {
+    let text = std::fs::read_to_string(package().join("README.md")).expect("it is there");
+    let (_, behind) = text
+        .split_once(&format!("```{language}\n"))
+        .expect(language);
+    behind
+        .split("```")
+        .next()
+        .expect("the block ends")
+        .to_owned()
+}
+
+#[test]
+fn programs_in_the_readme_run() {
+    let scratch = Scratch::new();
+    let source = scratch.file("program.c", readme_block("c"), 0o644);
+    let in_c = scratch.path().join("program");
+    let mut command = Command::new(packages::c_compiler());
+    command
+        .args(["-O2", "-Wall", "-Wextra", "-Werror", "-I"])
+        .arg(package().join("include"));
+    assert_eq!(output_of(command.arg(source).arg("-o").arg(&in_c)), "");
+    let in_python = Program::new(packages::python())
+        .args(["-c", &readme_block("python")])
+        .env("PYTHONPATH", package().join("python"))
+        .env("PYTHONDONTWRITEBYTECODE", "1");
+    for program in [Program::new(in_c), in_python] {
+        program.compare_success();
+        if machine::can_run_inside() {
+            let summary = program.option("--summary").inside().messages();
+            let line = |end: &str| summary.lines().any(|line| line.ends_with(end));
+            assert!(
+                line("  table") && line("  fill") && line("  search"),
+                "{summary}"
+            );
+        }
+    }
+}

@@ -123,3 +123,8 @@ pub fn epoch() -> Option<NonZeroU64> {
     }
     answer::number(protocol::EPOCH)
 }
+
+/// Its program is a test, too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
