@@ -11,6 +11,7 @@ use vmmload_consumer::{
     SegmentConfig, SegmentWriter, Sighting, Status, Woken,
 };
 use vmmload_tests::c_library::{COMPILERS, Installed, declared, output_of, package, readme_block};
+use vmmload_tests::guest_library;
 use vmmload_tests::scratch::Scratch;
 use vmmload_tests::{Guest, Program, Session, consumer_library, machine, packages};
 
@@ -392,18 +393,43 @@ fn damaged(segment: &[u8], count: u64) -> Vec<Vec<u8>> {
     (1..=count).map(damage).collect()
 }
 
-#[test]
-fn marks_are_those_that_rust_reads() {
-    let installed = Installed::new();
-    let scratch = Scratch::new();
-    let file = scratch.file("segment", small_segment(), 0o600);
-    let mut consumer = Consumer::open(&file).expect("it is a segment");
+/// What `tests/marks.c` must say of a segment.
+fn marks_by_rust(mut consumer: Consumer) -> String {
     let mut expected = String::new();
     while let Some(mark) = consumer.next_mark() {
         let (time, epoch, thread) = (mark.time_ns, mark.epoch, mark.thread);
         expected += &format!("{time} {epoch} {thread} {}\n", mark.name);
     }
-    expected += &format!("{} lost\n", consumer.marks_lost());
+    expected + &format!("{} lost\n", consumer.marks_lost())
+}
+
+#[test]
+fn marks_of_a_program_are_those_that_rust_reads() {
+    if !machine::can_run_inside() {
+        return;
+    }
+    let installed = Installed::new();
+    let reader = installed.compile(&COMPILERS[1], "tests/marks.c", &[]);
+    let program = Program::new(guest_library::example("phases"));
+    let mut guest = Session::start(program.arg("100").inside_command());
+    let told: Vec<String> = (0..3).map(|_| guest.line()).collect();
+    assert_eq!(told[0], "inside 1");
+    let consumer = Consumer::attach(guest.pid() as u32).expect("it runs in vmmload");
+    let outcome = Program::new(reader).arg(guest.pid().to_string()).native();
+    outcome.assert_success("marks.c");
+    assert_eq!(outcome.text(), marks_by_rust(consumer));
+    // 99 times the same, and the two phases.
+    assert_eq!(outcome.text().lines().count(), 99 + 2 + 1);
+    let status = guest.finish();
+    assert!(status.success(), "{status}");
+}
+
+#[test]
+fn marks_in_a_file_are_those_that_rust_reads() {
+    let installed = Installed::new();
+    let scratch = Scratch::new();
+    let file = scratch.file("segment", small_segment(), 0o600);
+    let expected = marks_by_rust(Consumer::open(&file).expect("it is a segment"));
     assert!(
         expected.starts_with("10 1 3 load\n11 1 3 l\u{e4}uft\n"),
         "{expected}"

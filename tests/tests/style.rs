@@ -14,6 +14,7 @@ const UNSAFE: &[&str] = &[
     "consumer-sdk/c/src/error.rs",
     "consumer-sdk/c/src/heat.rs",
     "consumer-sdk/c/src/mappings.rs",
+    "consumer-sdk/c/src/marks.rs",
     "consumer-sdk/c/src/pointers.rs",
     "consumer-sdk/c/src/processes.rs",
     "consumer-sdk/c/src/session.rs",
