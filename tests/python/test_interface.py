@@ -21,6 +21,7 @@ STRUCTS: Dict[str, List[Tuple[str, int]]] = {
     for name, struct in {
         "vmmload_process": _native.Process,
         "vmmload_child": _native.Child,
+        "vmmload_mark_record": _native.Mark,
         "vmmload_info": _native.Info,
         "vmmload_mapping": _native.Mapping,
         "vmmload_event": _native.Event,

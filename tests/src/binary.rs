@@ -66,7 +66,7 @@ pub(crate) fn build(package: &str, product: &str) -> PathBuf {
 }
 
 /// Cargo's own lock on the target directory makes test processes that build at once wait for each other.
-fn build_with(what: &[&str], product: &Path) -> PathBuf {
+pub(crate) fn build_with(what: &[&str], product: &Path) -> PathBuf {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         .args(["build", "--release", "--quiet"])

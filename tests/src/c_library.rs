@@ -43,6 +43,12 @@ impl Compiler {
         }
     }
 
+    /// Its own name.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.program.rsplit('/').next().unwrap_or(self.program)
+    }
+
     /// The compiler, for which every warning is an error.
     ///
     /// # Panics

@@ -11,6 +11,7 @@ pub mod data;
 mod diff;
 pub mod dump;
 mod guest;
+pub mod guest_library;
 pub mod kvm;
 pub mod machine;
 mod needs;

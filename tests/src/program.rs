@@ -257,6 +257,18 @@ impl Program {
         );
     }
 
+    /// The command line that runs it natively from anywhere: with env(1), which sets its variables.
+    #[must_use]
+    pub fn words(&self) -> Vec<String> {
+        let text = |word: &OsString| word.to_string_lossy().into_owned();
+        let variables = self.variables.iter();
+        let variables = variables.map(|(name, value)| format!("{}={}", text(name), text(value)));
+        std::iter::once("/usr/bin/env".to_owned())
+            .chain(variables)
+            .chain(self.argv.iter().map(text))
+            .collect()
+    }
+
     /// The command line, for messages.
     #[must_use]
     pub fn shown(&self) -> String {

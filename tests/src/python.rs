@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use crate::scratch::{self, Scratch};
-use crate::{Guest, Program, consumer_library, machine, packages, vmmload};
+use crate::{Guest, Program, consumer_library, guest_library, machine, packages, vmmload};
 
 /// What the tests use besides the package and what it requires itself.
 const COMPANIONS: &[&str] = &[
@@ -107,6 +107,12 @@ impl Environment {
         std::fs::write(installed, wanted).expect("the environment is the harness's own");
     }
 
+    /// The environment's Python.
+    #[must_use]
+    pub fn interpreter(&self) -> PathBuf {
+        self.directory.join("bin/python")
+    }
+
     /// A program of the environment, such as `python`.
     #[must_use]
     pub fn program(&self, name: &str) -> Program {
@@ -138,6 +144,8 @@ impl Environment {
                 workspace.join("consumer-sdk/c/include/vmmload.h"),
             )
             .env("VMMLOAD_EXAMPLES", examples())
+            // What programs that make marks import.
+            .env("PYTHONPATH", guest_library::package().join("python"))
     }
 
     /// Runs the tests in `tests/python/test_NAME.py`, which watch programs inside.

@@ -11,6 +11,7 @@ use vmmload_consumer::{
     SegmentConfig, SegmentWriter, Sighting, Status, Woken,
 };
 use vmmload_tests::c_library::{COMPILERS, Installed, declared, output_of, package, readme_block};
+use vmmload_tests::guest_library;
 use vmmload_tests::scratch::Scratch;
 use vmmload_tests::{Guest, Program, Session, consumer_library, machine, packages};
 
@@ -320,6 +321,7 @@ fn small_segment() -> Vec<u8> {
         heat_pages: 4,
         map_entries: 8,
         string_bytes: 4096,
+        mark_records: 8,
         ..SegmentConfig::new(std::process::id())
     };
     static MADE: AtomicU32 = AtomicU32::new(0);
@@ -343,6 +345,9 @@ fn small_segment() -> Vec<u8> {
     let process = ProcessId { pid: 1, start: 2 };
     let time_ns = 9;
     writer.child(Child { process, time_ns });
+    for (time_ns, name) in (10..).zip(["load", "l\u{e4}uft", "load", ""]) {
+        writer.mark(name, time_ns, 3);
+    }
     let number = 1;
     writer.end_epoch(Epoch {
         number,
@@ -386,6 +391,55 @@ fn damaged(segment: &[u8], count: u64) -> Vec<Vec<u8>> {
         bytes
     };
     (1..=count).map(damage).collect()
+}
+
+/// What `tests/marks.c` must say of a segment.
+fn marks_by_rust(mut consumer: Consumer) -> String {
+    let mut expected = String::new();
+    while let Some(mark) = consumer.next_mark() {
+        let (time, epoch, thread) = (mark.time_ns, mark.epoch, mark.thread);
+        expected += &format!("{time} {epoch} {thread} {}\n", mark.name);
+    }
+    expected + &format!("{} lost\n", consumer.marks_lost())
+}
+
+#[test]
+fn marks_of_a_program_are_those_that_rust_reads() {
+    if !machine::can_run_inside() {
+        return;
+    }
+    let installed = Installed::new();
+    let reader = installed.compile(&COMPILERS[1], "tests/marks.c", &[]);
+    let program = Program::new(guest_library::example("phases"));
+    let mut guest = Session::start(program.arg("100").inside_command());
+    let told: Vec<String> = (0..3).map(|_| guest.line()).collect();
+    assert_eq!(told[0], "inside 1");
+    let consumer = Consumer::attach(guest.pid() as u32).expect("it runs in vmmload");
+    let outcome = Program::new(reader).arg(guest.pid().to_string()).native();
+    outcome.assert_success("marks.c");
+    assert_eq!(outcome.text(), marks_by_rust(consumer));
+    // 99 times the same, and the two phases.
+    assert_eq!(outcome.text().lines().count(), 99 + 2 + 1);
+    let status = guest.finish();
+    assert!(status.success(), "{status}");
+}
+
+#[test]
+fn marks_in_a_file_are_those_that_rust_reads() {
+    let installed = Installed::new();
+    let scratch = Scratch::new();
+    let file = scratch.file("segment", small_segment(), 0o600);
+    let expected = marks_by_rust(Consumer::open(&file).expect("it is a segment"));
+    assert!(
+        expected.starts_with("10 1 3 load\n11 1 3 l\u{e4}uft\n"),
+        "{expected}"
+    );
+    for compiler in [&COMPILERS[0], &COMPILERS[3]] {
+        let program = installed.compile(compiler, "tests/marks.c", &[]);
+        let outcome = Program::new(program).arg(file.clone()).native();
+        outcome.assert_success("marks.c");
+        assert_eq!(outcome.text(), expected);
+    }
 }
 
 #[test]

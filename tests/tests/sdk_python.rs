@@ -28,6 +28,7 @@ python_tests! {
     following_sleeps_and_ends_with_the_process: "following";
     counters_are_arrays_that_outlive_everything: "heat";
     errors_have_types_and_hostile_files_do_no_harm: "errors";
+    marks_are_read_and_followed: "marks";
     sessions_follow_children_and_executed_programs: "session";
     pandas_and_polars_take_what_is_read: "frames";
     structs_words_and_functions_are_those_of_the_header: "interface";

@@ -104,6 +104,9 @@ typedef struct vmmload_consumer vmmload_consumer;
 /// Pages of the kernel's own, such as [vdso].
 #define VMMLOAD_CLASS_KERNEL 7
 
+/// Room for the name in vmmload_mark_record: at most 1,020 bytes of it, and NULs behind them.
+#define VMMLOAD_MARK_ROOM 1024
+
 /// What a change is: the process is a member now; its records are there from its start on. A process comes once for
 /// each program that it executes.
 #define VMMLOAD_CAME 1
@@ -319,7 +322,7 @@ typedef struct vmmload_info {
     uint64_t ring_dropped;
     /// Events missing from the heat table, but not from written, read and kernel.
     uint64_t heat_dropped;
-    /// How often the name of a mapping did not fit.
+    /// How often the name of a mapping or a mark did not fit.
     uint64_t names_dropped;
     /// What vmmload counts about its own work; the indices are VMMLOAD_COUNTER_SYSCALLS_RELAYED and those that follow it.
     uint64_t counters[VMMLOAD_COUNTERS];
@@ -413,6 +416,23 @@ typedef struct vmmload_mapping {
     uint32_t retired;
 } vmmload_mapping;
 
+/// Something that the program has said, with vmmload_mark of vmmload_guest.h or its like: what it begins to do, as a rule.
+typedef struct vmmload_mark_record {
+    /// When, nanoseconds of CLOCK_MONOTONIC. Marks are in the order of their times.
+    uint64_t time_ns;
+    /// The epoch that was running. Stores before the mark that had not been looked at yet belong to the same one, unless
+    /// the program has ended the epoch before.
+    uint32_t epoch;
+    /// The thread that said it.
+    uint32_t thread;
+    /// Bytes of the name; 0 where there was no room for it (names_dropped of vmmload_info).
+    uint32_t name_len;
+    /// 0.
+    uint32_t reserved;
+    /// The name, UTF-8, and NULs to the end.
+    char name[VMMLOAD_MARK_ROOM];
+} vmmload_mark_record;
+
 /// What a refresh has found.
 typedef struct vmmload_change {
     /// Of which process.
@@ -467,9 +487,9 @@ size_t vmmload_read(vmmload_consumer *consumer, struct vmmload_event *events, si
 
 /// Sleeps until there is something new, for timeout_ns nanoseconds at most; without end where that is negative.
 ///
-/// Something new is whatever is left unread of the kinds (records, epochs, children) that this consumer has ever been
-/// asked for; and besides, told once, each epoch that has ended and each child that has come. So who reads only
-/// totals, or only epochs, sleeps from epoch to epoch.
+/// Something new is whatever is left unread of the kinds (records, epochs, children, marks) that this consumer has ever
+/// been asked for; and besides, told once, each epoch that has ended and each child or mark that has come. So who reads
+/// only totals, or only epochs, sleeps from epoch to epoch.
 ///
 /// Records are announced at the end of their epoch. The process is not slowed by those who sleep. One that was
 /// killed is noticed within an epoch, or a second where epochs are longer. A signal handler runs meanwhile, but does not end
@@ -486,12 +506,12 @@ int vmmload_wait(const vmmload_consumer *consumer, int64_t timeout_ns);
 /// Threads: several at once, with functions that take a const consumer.
 uint64_t vmmload_position(const vmmload_consumer *consumer);
 
-/// Moves behind the newest record and the newest epoch: only what comes from now on will be read.
+/// Moves behind the newest record, epoch, child and mark: only what comes from now on will be read.
 ///
 /// Threads: one at a time, and no other function may be using this consumer.
 void vmmload_skip_to_now(vmmload_consumer *consumer);
 
-/// Moves back to the oldest record and the oldest epoch that are still there.
+/// Moves back to the oldest record, epoch, child and mark that are still there.
 ///
 /// Threads: one at a time, and no other function may be using this consumer.
 void vmmload_rewind(vmmload_consumer *consumer);
@@ -663,6 +683,27 @@ int vmmload_mappings_of(const struct vmmload_mappings *mappings, const struct vm
 ///
 /// Threads: any, but no other function may be using this copy.
 void vmmload_mappings_free(struct vmmload_mappings *mappings);
+
+/// Puts the next mark into *out: something that the program says it does.
+///
+/// Returns 1, or 0 when there is no other yet, or -VMMLOAD_E_ARGUMENT.
+///
+/// Threads: one at a time, and no other function may be using this consumer.
+int vmmload_next_mark(vmmload_consumer *consumer, struct vmmload_mark_record *out);
+
+/// How many marks vmmload_next_mark has passed over so far, because they were overwritten before it came to them, or had no
+/// memory to be written to. 0 for NULL.
+///
+/// Threads: several at once, with functions that take a const consumer.
+uint64_t vmmload_marks_lost(const vmmload_consumer *consumer);
+
+/// Copies the marks that are still in their ring, oldest first, into the array out of so many elements, whatever was read:
+/// vmmload_next_mark goes on where it was.
+///
+/// Returns how many there are, which may be more than capacity: then the first ones are copied. 0 for NULL.
+///
+/// Threads: several at once, with functions that take a const consumer.
+size_t vmmload_marks(const vmmload_consumer *consumer, struct vmmload_mark_record *out, size_t capacity);
 
 /// Copies the pids of this user's processes that run in vmmload now into the array pids of so many elements, in ascending
 /// order.

@@ -107,9 +107,9 @@ fn read(consumer: &mut Consumer, slots: &mut [MaybeUninit<Event>]) -> Batch {
 
 /// Sleeps until there is something new, for timeout_ns nanoseconds at most; without end where that is negative.
 ///
-/// Something new is whatever is left unread of the kinds (records, epochs, children) that this consumer has ever been
-/// asked for; and besides, told once, each epoch that has ended and each child that has come. So who reads only
-/// totals, or only epochs, sleeps from epoch to epoch.
+/// Something new is whatever is left unread of the kinds (records, epochs, children, marks) that this consumer has ever
+/// been asked for; and besides, told once, each epoch that has ended and each child or mark that has come. So who reads
+/// only totals, or only epochs, sleeps from epoch to epoch.
 ///
 /// Records are announced at the end of their epoch. The process is not slowed by those who sleep. One that was
 /// killed is noticed within an epoch, or a second where epochs are longer. A signal handler runs meanwhile, but does not end
@@ -136,7 +136,7 @@ pub extern "C" fn vmmload_position(consumer: Option<&Consumer>) -> u64 {
     consumer.map_or(0, Consumer::position)
 }
 
-/// Moves behind the newest record and the newest epoch: only what comes from now on will be read.
+/// Moves behind the newest record, epoch, child and mark: only what comes from now on will be read.
 ///
 /// Threads: one at a time, and no other function may be using this consumer.
 #[unsafe(no_mangle)]
@@ -146,7 +146,7 @@ pub extern "C" fn vmmload_skip_to_now(consumer: Option<&mut Consumer>) {
     }
 }
 
-/// Moves back to the oldest record and the oldest epoch that are still there.
+/// Moves back to the oldest record, epoch, child and mark that are still there.
 ///
 /// Threads: one at a time, and no other function may be using this consumer.
 #[unsafe(no_mangle)]

@@ -18,6 +18,7 @@ pub mod copies;
 pub mod error;
 pub mod heat;
 pub mod mappings;
+pub mod marks;
 mod pointers;
 pub mod processes;
 pub mod session;

@@ -248,7 +248,7 @@ pub struct Info {
     pub ring_dropped: u64,
     /// Events missing from the heat table, but not from written, read and kernel.
     pub heat_dropped: u64,
-    /// How often the name of a mapping did not fit.
+    /// How often the name of a mapping or a mark did not fit.
     pub names_dropped: u64,
     /// What vmmload counts about its own work; the indices are VMMLOAD_COUNTER_SYSCALLS_RELAYED and those that follow it.
     pub counters: [u64; VMMLOAD_COUNTERS],

@@ -208,6 +208,14 @@ static void check_list(uint32_t pid)
     CHECK(vmmload_list(NULL, 0) > 0 && vmmload_list(first, 1) > 0 && first[0] > 0);
 }
 
+/* It makes none; a program that does has a test of its own. */
+static void check_marks(vmmload_consumer *consumer)
+{
+    vmmload_mark_record mark;
+    CHECK(vmmload_marks(consumer, &mark, 1) == 0 && vmmload_next_mark(consumer, &mark) == 0);
+    CHECK(vmmload_marks_lost(consumer) == 0);
+}
+
 static void check_children(vmmload_consumer *consumer)
 {
     vmmload_child child;
@@ -280,6 +288,7 @@ int main(int argc, char **argv)
     CHECK(vmmload_wait(consumer, -1) == VMMLOAD_NEWS);
     check_list(pid);
     check_children(by_path);
+    check_marks(by_path);
     check_clone(by_path);
     vmmload_skip_to_now(by_path);
     vmmload_detach(by_path);

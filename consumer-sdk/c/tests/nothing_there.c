@@ -17,6 +17,7 @@ static void call_with_null_for_objects(void)
     vmmload_heat_view view;
     vmmload_mapping mapping;
     vmmload_child child;
+    vmmload_mark_record mark;
     vmmload_change change;
     vmmload_process process;
     vmmload_written written;
@@ -35,6 +36,8 @@ static void call_with_null_for_objects(void)
     CHECK(vmmload_next_epoch(NULL, &epoch) == -VMMLOAD_E_ARGUMENT);
     CHECK(vmmload_next_child(NULL, &child) == -VMMLOAD_E_ARGUMENT);
     CHECK(vmmload_children(NULL, &child, 1) == 0);
+    CHECK(vmmload_next_mark(NULL, &mark) == -VMMLOAD_E_ARGUMENT);
+    CHECK(vmmload_marks(NULL, &mark, 1) == 0 && vmmload_marks_lost(NULL) == 0);
     CHECK(vmmload_status(NULL, &detail) == -VMMLOAD_E_ARGUMENT && detail == 0);
     CHECK(vmmload_get_info(NULL, &info, sizeof info) == -VMMLOAD_E_ARGUMENT);
     CHECK(vmmload_clone(NULL) == NULL && vmmload_epochs(NULL, &epoch, 1) == 0);
@@ -116,6 +119,7 @@ static void use(vmmload_consumer *consumer)
     static vmmload_event events[256];
     vmmload_epoch epoch;
     vmmload_child child[3];
+    static vmmload_mark_record mark[3];
     vmmload_info info;
     uint64_t lost;
     int detail;
@@ -133,6 +137,12 @@ static void use(vmmload_consumer *consumer)
     CHECK(vmmload_next_child(consumer, NULL) == -VMMLOAD_E_ARGUMENT);
     vmmload_children(consumer, child, 3);
     vmmload_children(consumer, NULL, 3);
+    for (int i = 0; i < 5000 && vmmload_next_mark(consumer, mark) == 1; i++)
+        CHECK(mark->name_len < VMMLOAD_MARK_ROOM && strlen(mark->name) == mark->name_len);
+    CHECK(vmmload_next_mark(consumer, NULL) == -VMMLOAD_E_ARGUMENT);
+    vmmload_marks(consumer, mark, 3);
+    vmmload_marks(consumer, NULL, 3);
+    vmmload_marks_lost(consumer);
     vmmload_epochs(consumer, &epoch, 1);
     vmmload_detach(vmmload_clone(consumer));
     CHECK(vmmload_status(consumer, NULL) == vmmload_status(consumer, &detail));

@@ -3,8 +3,6 @@
 //! It is prctl(2) with an option that no kernel has: outside, the kernel answers EINVAL. So the answer to
 //! "am I inside?" is the caller's own, whatever environment it has inherited from whom.
 
-use core::arch::asm;
-
 /// First argument: prctl(2)'s option.
 pub const OPTION: u64 = 0x564d_4d4c;
 
@@ -30,18 +28,22 @@ pub const CONFIGURE: u64 = 4;
 /// Longest name of a mark or of memory, in bytes, the final NUL not included.
 pub const LONGEST_NAME: usize = 255;
 
-const SYS_PRCTL: u64 = 157;
-
 /// Makes the call: the answer, or an error number of Linux, negative.
 ///
 /// # Safety
 /// `arguments` are what `function` takes.
+#[cfg(all(
+    target_arch = "x86_64",
+    target_os = "linux",
+    target_pointer_width = "64"
+))]
 #[inline]
 pub unsafe fn call(function: u64, arguments: [u64; 3]) -> i64 {
+    const SYS_PRCTL: u64 = 157;
     let answer: i64;
     // SAFETY: the call reads at most what the arguments point to, and changes rax, rcx and r11 alone.
     unsafe {
-        asm!(
+        core::arch::asm!(
             "syscall",
             inlateout("rax") SYS_PRCTL => answer,
             in("rdi") OPTION,
@@ -55,6 +57,20 @@ pub unsafe fn call(function: u64, arguments: [u64; 3]) -> i64 {
         );
     }
     answer
+}
+
+/// There is no vmmload on this machine.
+///
+/// # Safety
+/// It is always safe.
+#[cfg(not(all(
+    target_arch = "x86_64",
+    target_os = "linux",
+    target_pointer_width = "64"
+)))]
+pub unsafe fn call(_function: u64, _arguments: [u64; 3]) -> i64 {
+    // EINVAL, as of a kernel.
+    -22
 }
 
 /// The version of the interface of the vmmload around this process; 0: there is none.

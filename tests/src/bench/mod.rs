@@ -5,6 +5,7 @@ mod bare_exit;
 mod costs;
 mod counts;
 mod generated;
+mod guest_api;
 mod huge_pages;
 mod machine;
 mod options;

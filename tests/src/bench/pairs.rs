@@ -73,7 +73,7 @@ impl Bare {
     /// The one that a row is compared with.
     fn for_comparison(self, comparison: Comparison) -> Option<f64> {
         match comparison {
-            Comparison::OverBareExit => Some(self.exit),
+            Comparison::OverBareExit | Comparison::TimesBareExit => Some(self.exit),
             Comparison::OverBareRelay => Some(self.relay),
             _ => None,
         }

@@ -226,6 +226,7 @@ fn compared(row: &Row, outcome: &Outcome) -> String {
 fn comparison(row: &Row, figure: f64) -> String {
     match row.comparison {
         Comparison::Slowdown if figure < 10.0 => format!("{figure:.3}x"),
+        Comparison::TimesBareExit => format!("{figure:.2} exits"),
         Comparison::Slowdown => format!("{figure:.1}x"),
         Comparison::None => value(row.unit, figure, false),
         _ => value(row.unit, figure, true),

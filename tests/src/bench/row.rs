@@ -38,6 +38,8 @@ pub(crate) enum Comparison {
     Difference,
     /// How much more inside than the bare exit measured beside it.
     OverBareExit,
+    /// How many times the bare exit measured beside it.
+    TimesBareExit,
     /// How much more inside than the bare relay measured beside it: where `syscall` itself has to be
     /// emulated, this leaves out what no relay could save.
     OverBareRelay,
@@ -190,7 +192,9 @@ impl Row {
 
     fn per_pair(&self) -> Vec<f64> {
         let base = match self.comparison {
-            Comparison::OverBareExit | Comparison::OverBareRelay => &self.mini_vm,
+            Comparison::OverBareExit | Comparison::OverBareRelay | Comparison::TimesBareExit => {
+                &self.mini_vm
+            }
             _ => &self.native,
         };
         base.iter()
@@ -202,7 +206,7 @@ impl Row {
     fn compare(&self, base: f64, inside: f64) -> f64 {
         match self.comparison {
             Comparison::Slowdown if self.unit.more_is_better() => base / inside,
-            Comparison::Slowdown => inside / base,
+            Comparison::Slowdown | Comparison::TimesBareExit => inside / base,
             _ => inside - base,
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::bare_exit::ExitMeter;
 use super::costs;
+use super::guest_api;
 use super::huge_pages;
 use super::options::Options;
 use super::overhead;
@@ -57,6 +58,7 @@ pub(crate) fn run_all(runner: &Runner, options: &Options, add: &mut dyn FnMut(Ro
     costs::measure(runner, options, add);
     huge_pages::measure(runner, options, add);
     ring::measure(options, add);
+    guest_api::measure(runner, options, add);
 }
 
 impl Bench<'_> {

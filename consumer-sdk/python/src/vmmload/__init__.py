@@ -39,6 +39,7 @@ from ._facts import (
     Info,
     Mapping,
     Mappings,
+    Mark,
     ProcessId,
     Status,
 )
@@ -87,6 +88,7 @@ __all__ = [
     "Mapping",
     "MappingClass",
     "Mappings",
+    "Mark",
     "Method",
     "NotFound",
     "NotReady",

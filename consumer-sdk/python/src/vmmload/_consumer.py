@@ -13,7 +13,7 @@ import numpy.typing as npt
 from . import _native
 from ._errors import Closed, raise_last
 from ._events import EPOCH_DTYPE, EVENT_DTYPE, Batch, Epoch, Event, epochs_of
-from ._facts import Child, Info, Mappings, ProcessId, Status, info_of, process_of
+from ._facts import Child, Info, Mappings, Mark, ProcessId, Status, info_of, mark_of, process_of
 from ._follow import SLICE, Follow
 from ._handle import Handle, address_of
 from ._heat import HeatMap, HeatView
@@ -140,11 +140,11 @@ class Consumer:
         return self._ask(lib.vmmload_position)
 
     def skip_to_now(self) -> None:
-        """Moves behind the newest record and epoch: only what comes from now on is delivered."""
+        """Moves behind the newest record, epoch and mark: only what comes from now on is delivered."""
         self._call(lib.vmmload_skip_to_now)
 
     def rewind(self) -> None:
-        """Moves back to the oldest record and epoch that are still there."""
+        """Moves back to the oldest record, epoch and mark that are still there."""
         self._call(lib.vmmload_rewind)
 
     # Epochs
@@ -168,6 +168,34 @@ class Consumer:
     def follow_epochs(self) -> Follow[Epoch]:
         """Each epoch when it has ended, until the process ends: ``for`` and ``async for`` both work."""
         return Follow(self.next_epoch, self._sleeper())
+
+    # Marks
+
+    def marks(self) -> List[Mark]:
+        """The marks that the program has made, oldest first, whatever was read: as many as are remembered."""
+        capacity = 64
+        while True:
+            found = (_native.Mark * capacity)()
+            there = self._ask(lib.vmmload_marks, found, capacity)
+            if there <= capacity:
+                return [mark_of(mark) for mark in found[:there]]
+            capacity = there + 16
+
+    def next_mark(self) -> Optional[Mark]:
+        """The next mark; None when the program has made no other yet. :attr:`marks_lost` tells what was lost before it."""
+        found = _native.Mark()
+        there = self._ask(lib.vmmload_next_mark, ctypes.byref(found))
+        return mark_of(found) if there else None
+
+    @property
+    def marks_lost(self) -> int:
+        """How many marks :meth:`next_mark` has passed over so far, because they were overwritten before it came to them, or
+        had no memory to be written to."""
+        return self._ask(lib.vmmload_marks_lost)
+
+    def follow_marks(self) -> Follow[Mark]:
+        """Each mark soon after it was made, until the process ends: ``for`` and ``async for`` both work."""
+        return Follow(self.next_mark, self._sleeper())
 
     # Counters
 
@@ -239,7 +267,7 @@ class Consumer:
     # Waiting
 
     def wait(self, timeout: Optional[float] = None) -> Woken:
-        """Sleeps until an epoch or the process ends, or a child comes, for at most ``timeout`` seconds. Other threads
+        """Sleeps until an epoch or the process ends, or a child or mark comes, for at most ``timeout`` seconds. Other threads
         go on meanwhile, and Ctrl-C works.
 
         What was published since the last call counts, whether it was read or not: read until there is nothing more after

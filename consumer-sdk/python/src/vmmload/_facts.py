@@ -33,6 +33,20 @@ class Child(NamedTuple):
     time_ns: int
 
 
+class Mark(NamedTuple):
+    """Something that the program has said: what it begins to do, as a rule."""
+
+    #: What. Empty where there was no room for the name (:attr:`Info.names_dropped`).
+    name: str
+    #: When, CLOCK_MONOTONIC nanoseconds. Marks are in the order of their times.
+    time_ns: int
+    #: The epoch that was running. Stores before the mark that had not been looked at yet belong to the same one, unless the
+    #: program has ended the epoch before.
+    epoch: int
+    #: The thread that said it.
+    thread: int
+
+
 @dataclass(frozen=True)
 class Status:
     """What has become of a process."""
@@ -100,7 +114,7 @@ class Info:
     ring_dropped: int
     #: Events missing from the heat table, but not from ``totals``.
     heat_dropped: int
-    #: How often the name of a mapping did not fit.
+    #: How often the name of a mapping or a mark did not fit.
     names_dropped: int
     #: What vmmload counts about its own work.
     counters: Dict[Counter, int]
@@ -149,6 +163,10 @@ def info_of(native: _native.Info) -> Info:
         names_dropped=native.names_dropped,
         counters={counter: native.counters[counter] for counter in Counter},
     )
+
+
+def mark_of(native: _native.Mark) -> Mark:
+    return Mark(native.name.decode("utf-8", "replace"), native.time_ns, native.epoch, native.thread)
 
 
 @dataclass(frozen=True)

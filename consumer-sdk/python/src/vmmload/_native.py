@@ -26,6 +26,19 @@ class Child(ctypes.Structure):
     _fields_ = [("process", Process), ("time_ns", c_uint64)]
 
 
+class Mark(ctypes.Structure):
+    """``vmmload_mark_record``"""
+
+    _fields_ = [
+        ("time_ns", c_uint64),
+        ("epoch", c_uint32),
+        ("thread", c_uint32),
+        ("name_len", c_uint32),
+        ("reserved", c_uint32),
+        ("name", c_char * 1024),
+    ]
+
+
 class Info(ctypes.Structure):
     """``vmmload_info``"""
 
@@ -146,6 +159,9 @@ _FUNCTIONS: Dict[str, Tuple[Any, List[Any]]] = {
     "vmmload_mappings_free": (None, [_MAPPINGS]),
     "vmmload_list": (c_size_t, [_ARRAY, c_size_t]),
     "vmmload_children": (c_size_t, [_CONSUMER, _ARRAY, c_size_t]),
+    "vmmload_next_mark": (c_int, [_CONSUMER, POINTER(Mark)]),
+    "vmmload_marks": (c_size_t, [_CONSUMER, _ARRAY, c_size_t]),
+    "vmmload_marks_lost": (c_uint64, [_CONSUMER]),
     "vmmload_session_of": (c_int, [c_uint32, POINTER(_SESSION)]),
     "vmmload_session_first": (c_int, [_SESSION, POINTER(Process)]),
     "vmmload_session_refresh": (c_size_t, [_SESSION]),
