@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use kvm_bindings::kvm_regs;
-use vmmload_consumer::{Consumer, CreateError, Status, Track, prune_own};
+use vmmload_consumer::{Consumer, CreateError, End, Status, Track, prune_own};
 
 use crate::cli::{self, RunConfig, RunRequest, Settings, SettingsError};
 use crate::entry::Inherited;
@@ -26,6 +26,7 @@ use crate::process::command::{self, CommandError, Program};
 use crate::process::frame;
 use crate::process::handover::{self, Launch, TakeOverError};
 use crate::process::image;
+use crate::process::lifecycle;
 use crate::process::mappings::{Backing, Mapping, Mappings, Prot};
 use crate::process::memory::Memory;
 use crate::process::seccomp::{Setting, ThreadFilters};
@@ -73,6 +74,12 @@ pub(crate) enum RunError {
         "the vmmload around this one does not take these settings: {0}. Use the same vmmload inside and outside"
     )]
     Around(#[source] io::Error),
+    /// Threads are in their parent's namespaces, and this process's children are not.
+    #[error(
+        "this process may have no threads: its children are to be in another namespace (unshare --pid or --time). \
+         Have a child execute the command (unshare --fork)"
+    )]
+    Namespaces,
     /// The harvester.
     #[error(
         "the harvester's thread cannot be started: {0}. Raise the limit of threads (ulimit -u)"
@@ -247,6 +254,9 @@ fn start(launch: Launch, inherited: &Inherited) -> Result<GuestThread, RunError>
         descent,
         is_typed,
     } = launch;
+    if !threads::can_be_started() {
+        return Err(RunError::Namespaces);
+    }
     let (kvm, caps) = caps::open().map_err(CreateVmError::from)?;
     let machine = Machine::create(&kvm, caps, Tracking::of(&config), known.as_ref())?;
     let (mut vcpu, mut ring) = Vcpu::create(machine, 0).map_err(RunError::Vcpu)?;
@@ -298,8 +308,6 @@ fn start(launch: Launch, inherited: &Inherited) -> Result<GuestThread, RunError>
     let dispositions = Arc::new(Dispositions::inherited());
     let process = Process::new(world, Role::First, config, summary, dispositions);
     let process: &'static Process = Box::leak(Box::new(process));
-    Tracker::start(process).map_err(RunError::Harvester)?;
-
     let regs = kvm_regs {
         rip: image.start,
         rsp: stack.pointer,
@@ -313,7 +321,17 @@ fn start(launch: Launch, inherited: &Inherited) -> Result<GuestThread, RunError>
         seccomp: ThreadFilters::new(seccomp),
     };
     let idle = IdleVcpu { vcpu, stats };
-    GuestThread::new(process, idle, &birth, true).map_err(RunError::Vcpu)
+    begin(process, idle, &birth).inspect_err(|_| lifecycle::end_image(process, End::Native))
+}
+
+/// The harvester's thread and the program's first, the last that can fail: the segment is there.
+fn begin(
+    process: &'static Process,
+    idle: IdleVcpu,
+    birth: &Birth,
+) -> Result<GuestThread, RunError> {
+    Tracker::start(process).map_err(RunError::Harvester)?;
+    GuestThread::new(process, idle, birth, true).map_err(RunError::Vcpu)
 }
 
 /// Finds out how this KVM behaves, on a vCPU that has not run yet.

@@ -379,3 +379,84 @@ fn library_that_a_program_opens_later_does_nothing() {
     assert_eq!(String::from_utf8_lossy(&output.stdout), "still here\n");
     assert_eq!(said(&output), "");
 }
+
+/// Whether a segment is left of a process.
+fn has_segment(pid: u32) -> bool {
+    Path::new(&format!("/dev/shm/vmmload-{pid}")).exists()
+}
+
+/// Runs it preloaded as its own process, and tells its id.
+fn run_preloaded(preload: &Preload, program: &Program) -> (Output, u32) {
+    let child = program
+        .clone()
+        .arranged(format!("env=LD_PRELOAD={}", preload.library().display()))
+        .native_command()
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program can be started");
+    let pid = child.id();
+    (
+        child.wait_with_output().expect("a child can be waited for"),
+        pid,
+    )
+}
+
+#[test]
+fn process_that_may_have_no_threads_runs_natively_and_leaves_no_segment() {
+    if !machine::can_run_inside() {
+        return;
+    }
+    if !machine::is_root() {
+        return machine::skip("not root, so no namespace can be had");
+    }
+    let preload = Preload::real();
+    let unshare = packages::program("/usr/bin/unshare", "util-linux");
+    let program = guest("environment/show_standard").within([unshare, "--pid"]);
+    let (output, pid) = run_preloaded(&preload, &program);
+    assert_eq!(output.status.code(), Some(3 << 3));
+    let said = said(&output);
+    assert!(
+        said.starts_with("vmmload: this process may have no threads: "),
+        "{said}"
+    );
+    assert!(said.ends_with(" runs natively\n"), "{said}");
+    assert!(!has_segment(pid));
+}
+
+#[test]
+fn process_at_its_limit_of_threads_runs_natively_and_leaves_no_segment() {
+    if !machine::can_run_inside() {
+        return;
+    }
+    let preload = Preload::real();
+    // Root has no such limit; here another user may use KVM.
+    let node = preload.directory().path().join("kvm");
+    let made = Command::new("/bin/sh")
+        .args([
+            "-c",
+            "mknod -m 666 \"$0\" c $(stat -c '0x%t 0x%T' /dev/kvm)",
+        ])
+        .arg(&node)
+        .status();
+    if !made.is_ok_and(|status| status.success()) {
+        return machine::skip("no device can be made");
+    }
+    let unshare = packages::program("/usr/bin/unshare", "util-linux");
+    let setpriv = packages::program("/usr/bin/setpriv", "util-linux");
+    let script = format!(
+        "mount --bind {} /dev/kvm && exec {setpriv} --reuid=4711 --regid=4711 --clear-groups \"$@\"",
+        node.display()
+    );
+    let program = guest("environment/show_standard")
+        .within([unshare, "--mount", "/bin/sh", "-c", &script, "sh"])
+        .arranged("limit=6:1:1");
+    let (output, pid) = run_preloaded(&preload, &program);
+    let said = said(&output);
+    assert_eq!(output.status.code(), Some(3 << 3), "{said}");
+    assert!(
+        said.starts_with("vmmload: the harvester's thread cannot be started: "),
+        "{said}"
+    );
+    assert!(!has_segment(pid));
+}

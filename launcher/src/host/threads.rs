@@ -128,6 +128,15 @@ pub(crate) fn spawn(body: Box<dyn FnOnce() + Send>) -> io::Result<()> {
     result
 }
 
+/// Whether this process may have threads at all: not after unshare(2) with CLONE_NEWPID or CLONE_NEWTIME,
+/// which leaves it in other namespaces than its children.
+pub(crate) fn can_be_started() -> bool {
+    ["pid", "time"].into_iter().all(|kind| {
+        let link = |of| std::fs::read_link(format!("/proc/self/ns/{kind}{of}")).ok();
+        link("") == link("_for_children")
+    })
+}
+
 /// Gives the calling thread no list of semaphore adjustments (semop(2), SEM_UNDO) any more: making a thread has
 /// given it one to share with that thread, which kcmp(2) shows. Only for a process that has not made
 /// any adjustment yet.

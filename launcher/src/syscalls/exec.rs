@@ -16,7 +16,7 @@ use super::threads::own_call;
 use super::{Outcome, check, proc_links, seccomp};
 use crate::host::descriptors::Parked;
 use crate::host::relay::{self, Call};
-use crate::host::{descriptors, guest_memory, origin, signals as host};
+use crate::host::{descriptors, guest_memory, origin, signals as host, threads};
 use crate::process::executable::{self, Found, Named, Verdict};
 use crate::process::handover::{self, Outgoing};
 use crate::process::stack::rlimit;
@@ -258,17 +258,8 @@ fn can_wrap_here(role: Role) -> bool {
         && (role == Role::Sharer || replaces_segment())
         && Path::new(LOADER).exists()
         && rlimit(libc::RLIMIT_FSIZE) >= SEGMENT
-        && can_have_threads()
+        && threads::can_be_started()
         && descriptors::Parked::open(kvm).is_ok()
-}
-
-/// Whether this process may have threads at all: not after unshare(2) with CLONE_NEWPID or CLONE_NEWTIME,
-/// which leaves it in other namespaces than its children.
-fn can_have_threads() -> bool {
-    ["pid", "time"].into_iter().all(|kind| {
-        let link = |of| std::fs::read_link(format!("/proc/self/ns/{kind}{of}")).ok();
-        link("") == link("_for_children")
-    })
 }
 
 /// Writes down what a new launcher needs for wrapping `found`.
