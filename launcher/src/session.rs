@@ -49,7 +49,10 @@ pub(crate) enum RunError {
     #[error(transparent)]
     Vm(#[from] CreateVmError),
     /// A vCPU.
-    #[error("the first vCPU cannot be set up: {0}. Check the kernel log (dmesg) for what KVM says")]
+    #[error(
+        "the first vCPU cannot be set up: {0}. Raise the limit of processes (ulimit -u), or check the kernel log (dmesg) \
+         for what KVM says"
+    )]
     Vcpu(#[source] io::Error),
     /// Watching stores.
     #[error("stores to memory cannot be watched: {0}. Use --track none")]

@@ -425,7 +425,7 @@ fn process_that_may_have_no_threads_runs_natively_and_leaves_no_segment() {
 }
 
 #[test]
-fn process_at_its_limit_of_threads_runs_natively_and_leaves_no_segment() {
+fn process_at_its_limit_of_processes_runs_natively_and_leaves_no_segment() {
     if !machine::can_run_inside() {
         return;
     }
@@ -455,7 +455,9 @@ fn process_at_its_limit_of_threads_runs_natively_and_leaves_no_segment() {
     let said = said(&output);
     assert_eq!(output.status.code(), Some(3 << 3), "{said}");
     assert!(
-        said.starts_with("vmmload: the harvester's thread cannot be started: "),
+        said.starts_with(
+            "vmmload: the first vCPU cannot be set up: Resource temporarily unavailable"
+        ),
         "{said}"
     );
     assert!(!has_segment(pid));

@@ -261,11 +261,12 @@ pub(crate) fn set_default(signal: i32, flags: u64) {
 
 /// Runs `f` while the kernel drops children that end: nobody is told, and what they have used is not counted
 /// as used by children. All signals are blocked, and the program has no children that could end.
-pub(crate) fn with_forgotten_children(f: impl FnOnce()) {
+pub(crate) fn with_forgotten_children<T>(f: impl FnOnce() -> T) -> T {
     let before = action(libc::SIGCHLD);
     set_ignored(libc::SIGCHLD, 0);
-    f();
+    let done = f();
     set_action(libc::SIGCHLD, &before);
+    done
 }
 
 /// Has the kernel ignore `signal`. `flags`: SA_NOCLDSTOP and SA_NOCLDWAIT count even so.

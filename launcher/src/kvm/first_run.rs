@@ -7,6 +7,7 @@
 //! it ends. What the thread would do, once an hour, is to put huge pages together again that KVM has
 //! split on processors which need that for code.
 
+use std::io;
 use std::os::fd::RawFd;
 use std::os::raw::{c_int, c_void};
 
@@ -21,21 +22,29 @@ const STACK_WORDS: usize = 1024;
 /// Runs `vcpu` in another process, which ends at once. Its `immediate_exit` is set.
 ///
 /// Where no process can be had, KVM's thread will be this process's: nothing else depends on it.
-pub(super) fn in_another_process(vcpu: RawFd) {
+///
+/// # Errors
+/// EAGAIN: this user has as many processes and threads as may be (ulimit -u). KVM's thread would not start, either, and
+/// KVM_RUN would fail with that number for as long as it is tried.
+pub(super) fn in_another_process(vcpu: RawFd) -> io::Result<()> {
     let mut stack = vec![0u128; STACK_WORDS];
     // No signal of the program's is for that process.
     let mask = signals::set_mask(u64::MAX);
     let shared = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_FILES | libc::CLONE_FS;
-    if processes::have_children() {
+    let done = if processes::have_children() {
         // Those of an earlier image of this process. It counts among them, in getrusage(2).
-        run_in_child(vcpu, shared, &mut stack);
+        run_in_child(vcpu, shared, &mut stack)
     } else {
-        signals::with_forgotten_children(|| run_in_child(vcpu, shared | libc::SIGCHLD, &mut stack));
-    }
+        signals::with_forgotten_children(|| run_in_child(vcpu, shared | libc::SIGCHLD, &mut stack))
+    };
     signals::set_mask(mask);
+    match done {
+        Err(e) if e.raw_os_error() == Some(libc::EAGAIN) => Err(e),
+        _ => Ok(()),
+    }
 }
 
-fn run_in_child(vcpu: RawFd, flags: c_int, stack: &mut [u128]) {
+fn run_in_child(vcpu: RawFd, flags: c_int, stack: &mut [u128]) -> io::Result<()> {
     // SAFETY: `run_and_end` makes two system calls on a stack of its own, which lives until it has
     // ended, since CLONE_VFORK has this thread wait. It touches no memory and no thread-local state.
     unsafe {
@@ -45,6 +54,10 @@ fn run_in_child(vcpu: RawFd, flags: c_int, stack: &mut [u128]) {
             // Fails once it is gone, if it is forgotten.
             let args = [child as u64, 0, libc::__WALL as u64, 0, 0, 0];
             relay::raw(libc::SYS_wait4, args);
+        }
+        match child {
+            -1 => Err(io::Error::last_os_error()),
+            _ => Ok(()),
         }
     }
 }

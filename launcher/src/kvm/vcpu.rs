@@ -150,7 +150,7 @@ impl Vcpu {
         }
         if id == 0 {
             vcpu.fd.get_kvm_run().immediate_exit = 1;
-            first_run::in_another_process(vcpu.fd.as_raw_fd());
+            first_run::in_another_process(vcpu.fd.as_raw_fd())?;
             vcpu.fd.get_kvm_run().immediate_exit = 0;
         }
         Ok((vcpu, ring))
