@@ -448,9 +448,31 @@ fn set_user_id_programs_run_natively() {
         "-c",
         "identify -u",
     ];
-    let outcome = Program::new(setpriv).args(words).env("PATH", path).native();
+    let outcome = Program::new(setpriv)
+        .args(words)
+        .env("PATH", &path)
+        .native();
     assert_eq!(outcome.text(), "0\n", "{outcome:?}");
     assert!(outcome.messages().contains("set-user-ID"), "{outcome:?}");
+    // Who has not those rights is told at once.
+    for subcommand in [&["link", "/tmp"][..], &["alias", "--shell=bash"]] {
+        let nobody = ["--reuid=65534", "--clear-groups", "--"];
+        let refused = Program::new(setpriv)
+            .args(nobody)
+            .arg(vmmload())
+            .args(subcommand.to_vec());
+        let refused = refused.arg("identify").env("PATH", &path).native();
+        assert_eq!(
+            (refused.status.code(), refused.text()),
+            (Some(125), String::new())
+        );
+        assert!(
+            refused
+                .messages()
+                .starts_with("vmmload: identify: a set-user-ID"),
+            "{refused:?}"
+        );
+    }
 }
 
 #[test]
