@@ -44,6 +44,9 @@ pub(crate) enum AliasError {
     /// An alias for vmmload, to run vmmload.
     #[error("{}: is vmmload itself. Name the commands that it is to wrap", .0.display())]
     Itself(OsString),
+    /// A program of another user's rights.
+    #[error("{}: a set-user-ID or set-group-ID program, which only the kernel can start. Leave it out", .0.display())]
+    SetId(OsString),
     /// This file cannot be named any more.
     #[error("vmmload's own file cannot be found any more. Start it by a path that still exists")]
     OwnFile(#[source] io::Error),
@@ -186,9 +189,11 @@ impl Surroundings {
         if programs.peek().is_none() {
             return Err(AliasError::NotFound(name.to_owned()));
         }
-        match programs.all(|path| self.is_own(&path)) {
-            true => Err(AliasError::Itself(name.to_owned())),
-            false => Ok(()),
+        let is_set_id = |path: PathBuf| path.metadata().is_ok_and(|file| command::is_set_id(&file));
+        match programs.find(|path| !self.is_own(path)).map(is_set_id) {
+            None => Err(AliasError::Itself(name.to_owned())),
+            Some(true) => Err(AliasError::SetId(name.to_owned())),
+            Some(false) => Ok(()),
         }
     }
 

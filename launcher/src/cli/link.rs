@@ -45,6 +45,9 @@ pub(crate) enum LinkError {
     /// Nothing of this name.
     #[error("{}: there is no such command in PATH; check the spelling, or install it first", .0.display())]
     Missing(OsString),
+    /// A program of another user's rights.
+    #[error("{}: a set-user-ID or set-group-ID program, which only the kernel can start; leave it out", .0.display())]
+    SetId(OsString),
     /// Something else has the name.
     #[error("{} is there already, and no link to vmmload; remove it, or use another directory", .0.display())]
     Taken(PathBuf),
@@ -127,8 +130,14 @@ fn check(directory: &Path, name: &OsStr) -> Result<(), LinkError> {
     if link.symlink_metadata().is_ok() && !is_link(&link) {
         return Err(LinkError::Taken(link));
     }
-    links::behind(directory, name).map_err(|_| LinkError::Missing(name.into()))?;
-    Ok(())
+    let command = links::behind(directory, name).map_err(|_| LinkError::Missing(name.into()))?;
+    match command
+        .metadata()
+        .is_ok_and(|file| command::is_set_id(&file))
+    {
+        true => Err(LinkError::SetId(name.into())),
+        false => Ok(()),
+    }
 }
 
 fn check_name(name: &OsStr) -> Result<(), LinkError> {

@@ -3,7 +3,7 @@
 //! Follows execvp(3); `script` reads the `#!` lines.
 
 use std::ffi::{CString, OsStr, OsString};
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -293,9 +293,11 @@ fn refuse_set_id(file: &File, path: &Path) -> Result<(), CommandError> {
 
 /// Whether the kernel would start a program from this file as another user or group.
 pub(crate) fn changes_identity(file: &File) -> bool {
-    let Ok(metadata) = file.metadata() else {
-        return false;
-    };
+    file.metadata().is_ok_and(|metadata| is_set_id(&metadata))
+}
+
+/// Whether a file of which this is known is started as another user or group.
+pub(crate) fn is_set_id(metadata: &Metadata) -> bool {
     let mode = metadata.permissions().mode();
     // SAFETY: both calls only ask.
     let (uid, gid) = unsafe { (libc::geteuid(), libc::getegid()) };
