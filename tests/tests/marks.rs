@@ -482,3 +482,22 @@ fn very_many_marks_are_read_or_counted_as_lost_and_names_have_a_limit() {
     assert_eq!(lines.len(), 21, "{text}");
     assert_eq!(lines[20], "  and more than 1,004 names, 2,481 marks");
 }
+
+#[test]
+fn no_store_is_lost_while_memory_gets_other_names_and_epochs_end() {
+    if !machine::can_run_inside() {
+        return;
+    }
+    for options in [&[][..], &["--interval=0"], &["--track=readwrite"]] {
+        let (mut session, consumer) = start("renamed", options);
+        let memory = hexadecimal(&session.line());
+        // The last pages were stored to between the last two epochs that the program ended.
+        let ended = consumer.epochs();
+        let since = ended.iter().rev().find(|epoch| epoch.written >= 32);
+        let since = since.expect("an epoch").number - 1;
+        let written = consumer.pages_written_since(since).expect("exact").pages;
+        let pages = (0..32).map(|page| memory + page * PAGE);
+        assert!(pages.into_iter().all(|page| written.contains(&page)));
+        end(session);
+    }
+}
