@@ -28,7 +28,7 @@ int main(void)
     pthread_t threads[THREADS];
     for (long i = 0; i < THREADS; i++)
         CHECK(pthread_create(&threads[i], NULL, count, (void *)i) == 0);
-    for (int i = 0; i < part_of(150); i++) {
+    for (int i = 0; i < part_of(60); i++) {
         snprintf(name, sizeof name, "name %d", i % 7);
         CHECK(name_region(memory + i % PAGES * PAGE + i % 100, (size_t)i * 50 + 1, name) == 0);
         char *other = map_private(2 * PAGE, PROT_READ | PROT_WRITE);
