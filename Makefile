@@ -30,7 +30,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 
 BUILT := $(OUT)/vmmload $(OUT)/libvmmload_shim.so $(OUT)/libvmmload_consumer.so $(OUT)/libvmmload_consumer.a
 PRINTED := $(SHARE)/vmmload.1 $(SHARE)/vmmload.bash $(SHARE)/_vmmload $(SHARE)/vmmload.fish
-HEADERS := consumer-sdk/c/include/vmmload.h $(wildcard shim/guest/include/vmmload_guest.h)
+HEADERS := consumer-sdk/c/include/vmmload.h shim/guest/include/vmmload_guest.h
 LICENCES ?= LICENSE-MIT LICENSE-APACHE
 
 # Of the library: the number behind its name is VMMLOAD_ABI_MAJOR.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::{self, Settings, SettingsError};
 use crate::entry::Inherited;
-use crate::natively;
+use crate::natively::{self, Native};
 use crate::process::command::{self, CommandError};
 use crate::session::{self, RunError, Start};
 
@@ -58,7 +58,13 @@ pub(crate) fn run(called: &Called, inherited: &Inherited) -> i32 {
         Err(error) => session::failed(&error),
         Ok((required, settings, start)) => {
             let error = session::start_or_nest(settings, &start, inherited);
-            natively::instead(&error, required, &start)
+            let native = Native {
+                name: &start.path,
+                path: command::c_string(start.path.as_os_str()),
+                argv: &start.argv,
+                envp: &start.envp,
+            };
+            natively::instead(&error, required, &native)
         }
     }
 }

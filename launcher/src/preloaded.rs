@@ -20,7 +20,8 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::{self, Settings, SettingsError};
 use crate::entry::Inherited;
-use crate::host::{descriptors, execution, messages};
+use crate::host::{descriptors, messages};
+use crate::natively::{self, Native};
 use crate::process::command::{self, Program};
 use crate::process::lifecycle::OWN_FAILURE;
 use crate::session;
@@ -30,16 +31,8 @@ const ARGUMENT: &str = "--preload-handover=";
 /// Its value is the process's id: what the library has started, nobody typed.
 const MARK: &[u8] = b"VMMLOAD_HANDOVER=";
 
-/// Keeps the library from handing the process over again that its value is the id of.
-const NATIVE: &[u8] = b"VMMLOAD_NATIVE=";
-
-const PRELOAD: &[u8] = b"LD_PRELOAD=";
-
 /// What stands before each string of the environment.
 const DISGUISE: &[u8] = b"_";
-
-/// Exit status of a command that cannot be executed, as env(1) has it.
-const NOT_EXECUTED: i32 = 126;
 
 /// A program as the kernel had started it.
 struct Started {
@@ -74,15 +67,13 @@ pub(crate) fn go_on(descriptor: RawFd, inherited: &Inherited) -> i32 {
     let load = || Ok(started.program(file));
     let name = Some(started.name.as_c_str());
     let error = session::wrap(settings, load, name, &started.envp, inherited);
-    if required || !error.is_of_machine() {
-        messages::say(&error.to_string());
-        return OWN_FAILURE;
-    }
-    messages::say(&format!(
-        "{error}. {} runs natively",
-        started.path.display()
-    ));
-    started.execute_natively()
+    let native = Native {
+        name: &started.path,
+        path: started.path_to_execute(),
+        argv: &started.argv,
+        envp: &started.envp,
+    };
+    natively::instead(&error, required, &native)
 }
 
 fn settings(envp: &[CString]) -> Result<(bool, Settings), SettingsError> {
@@ -129,17 +120,6 @@ impl Started {
         }
     }
 
-    /// Starts it once more, and has the library leave it alone. Returns the exit status if that fails.
-    fn execute_natively(&self) -> i32 {
-        let path = self.path_to_execute();
-        let error = execution::execute(&path, &self.argv, &left_alone(&self.envp));
-        let path = self.path.display();
-        messages::say(&format!(
-            "{path}: cannot be executed: {error}. Check the file"
-        ));
-        NOT_EXECUTED
-    }
-
     /// By the name by which it was executed, where that still is the file: ps(1) shows that.
     fn path_to_execute(&self) -> CString {
         let execfn = Path::new(OsStr::from_bytes(self.execfn.as_bytes()));
@@ -150,18 +130,6 @@ impl Started {
         let is_same = File::open(&path).is_ok_and(|file| is_at(&file, execfn));
         command::c_string(if is_same { execfn } else { &path }.as_os_str())
     }
-}
-
-/// The environment for a program that this process executes natively: the preload library, if it is there, does not
-/// hand it over.
-pub(crate) fn left_alone(envp: &[CString]) -> Vec<CString> {
-    let is_preloaded = envp.iter().any(|s| s.as_bytes().starts_with(PRELOAD));
-    if !is_preloaded {
-        return envp.to_vec();
-    }
-    let mark = [NATIVE, std::process::id().to_string().as_bytes()].concat();
-    let others = envp.iter().filter(|s| !s.as_bytes().starts_with(NATIVE));
-    others.cloned().chain(CString::new(mark)).collect()
 }
 
 fn link(file: &File) -> PathBuf {

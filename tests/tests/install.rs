@@ -62,13 +62,9 @@ fn files(directory: &Path) -> BTreeSet<String> {
 }
 
 fn headers() -> impl Iterator<Item = String> {
-    let guest = workspace()
-        .join("shim/guest/include/vmmload_guest.h")
-        .exists();
-    let headers = ["vmmload.h"]
+    ["vmmload.h", "vmmload_guest.h"]
         .into_iter()
-        .chain(guest.then_some("vmmload_guest.h"));
-    headers.map(|name| format!("include/{name}"))
+        .map(|name| format!("include/{name}"))
 }
 
 /// What is installed below a prefix.
@@ -152,15 +148,14 @@ const READER: &str = r#"
 #include <stdio.h>
 #include <stdlib.h>
 #include <vmmload.h>
-#if __has_include(<vmmload_guest.h>)
 #include <vmmload_guest.h>
-#endif
 
 int main(int argc, char **argv)
 {
     vmmload_consumer *consumer;
     if (argc != 2 || vmmload_attach(atoi(argv[1]), &consumer) < 0)
         return fprintf(stderr, "%s\n", vmmload_last_error()), 1;
+    vmmload_mark("attached");
     puts("attached");
     vmmload_detach(consumer);
     return 0;

@@ -13,7 +13,8 @@
 // forbids prctl is enough for all that follows in the same program or library.
 //
 // All functions may be called by any thread, at any time, also in a signal handler. None changes errno. Inside, each is a
-// system call; marks and epochs belong to the whole process, whichever thread makes them.
+// system call, which the program's own seccomp filters judge like any other prctl(2). Marks and epochs belong to the
+// whole process, whichever thread makes them.
 //
 // Names are NUL-terminated strings of 1 to 255 bytes, which vmmload copies before the call returns. Any bytes may be in
 // them; those that are not printable are shown with escapes.
