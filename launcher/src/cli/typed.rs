@@ -33,9 +33,9 @@ pub(super) enum Typed {
     Run(RunArgs),
     Ls(LsArgs),
     Dump(DumpArgs),
-    Link(LinkArgs),
     Doctor(DoctorArgs),
     Alias(AliasArgs),
+    Link(LinkArgs),
     Completions(CompletionsArgs),
     /// Print vmmload's manual page
     #[command(after_help = MAN_EXAMPLES)]
