@@ -88,6 +88,17 @@ fn descriptors_and_signals_are_as_they_were_after_the_line() {
 }
 
 #[test]
+fn closed_descriptors_stay_closed_after_the_line_that_nobody_gets() {
+    let preload = Preload::new();
+    let program = guest("environment/show_standard")
+        .arranged("close=0")
+        .arranged("close=2")
+        .arranged("env=VMMLOAD_LAUNCHER=/nonexistent");
+    let native = preload.compare_native(&program, "");
+    assert_eq!(native.status.code(), Some(1 | 4));
+}
+
+#[test]
 fn no_memory_is_left_mapped() {
     let unnamed = |preload: &Preload| {
         let output = run(without_launcher(preload, "/bin/cat").arg("/proc/self/maps"));
