@@ -100,7 +100,7 @@ install: $(BUILT) $(PRINTED)
 	$(INSTALL) -m 644 $(SHARE)/vmmload.fish $(DESTDIR)$(FISHDIR)/vmmload.fish
 	$(if $(LICENCES),$(INSTALL) -m 644 $(LICENCES) $(DESTDIR)$(DOCDIR))
 	@# The loader's list of libraries is this system's: not if they go elsewhere first.
-	@if [ -z '$(DESTDIR)' ] && [ "$$(id -u)" = 0 ]; then ldconfig; fi
+	@if [ -z '$(DESTDIR)' ] && [ "$$(id -u)" = 0 ] && command -v ldconfig >/dev/null; then ldconfig; fi
 
 uninstall:
 	rm -f $(addprefix $(DESTDIR),$(INSTALLED))

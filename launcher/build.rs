@@ -25,6 +25,10 @@ mod values;
 #[path = "build/zsh.rs"]
 mod zsh;
 
+use clap::CommandFactory;
+use kinds::{Children, Format, Shell, SummaryTarget};
+use std::path::Path;
+
 /// What values are checked against, which nobody gives to the build.
 mod host {
     pub(crate) mod credentials {
@@ -34,9 +38,16 @@ mod host {
     }
 }
 
-use clap::CommandFactory;
-use kinds::{Children, Format, Shell, SummaryTarget};
-use std::path::Path;
+// Of the SDK, the definition needs one type; all of it would take longer to build for this than everything else.
+extern crate self as vmmload_consumer;
+
+/// Which accesses to watch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Track {
+    Write,
+    ReadWrite,
+    None,
+}
 
 fn main() {
     for input in [

@@ -18,8 +18,8 @@ pub struct Mark {
     pub name: String,
     /// When, `CLOCK_MONOTONIC` nanoseconds. Marks are in the order of their times.
     pub time_ns: u64,
-    /// The epoch that was running. Stores before the mark that had not been looked at yet belong to
-    /// the same one, unless the program has ended the epoch before.
+    /// The epoch that was running. What the thread stored before the mark is in epochs up to this one; what it stores
+    /// after it can be in this one, too, unless the program ends the epoch right after the mark.
     pub epoch: u32,
     /// The thread that said it.
     pub thread: u32,

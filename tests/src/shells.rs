@@ -23,7 +23,8 @@ pub enum Shell {
 /// Those that complete other commands, too.
 pub const SHELLS: [Shell; 3] = [Shell::Bash, Shell::Zsh, Shell::Fish];
 
-const BASH_COMPLETION: &str = "/usr/share/bash-completion/bash_completion";
+/// What completes other commands in bash, of the package bash-completion.
+pub const BASH_COMPLETION: &str = "/usr/share/bash-completion/bash_completion";
 
 impl Shell {
     /// What vmmload calls it.

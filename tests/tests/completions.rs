@@ -5,8 +5,8 @@ use std::process::Command;
 
 use vmmload_tests::c_library::output_of;
 use vmmload_tests::scratch::Scratch;
-use vmmload_tests::shells::{SHELLS, Shell};
-use vmmload_tests::{Guest, Session, machine, packages, vmmload};
+use vmmload_tests::shells::{BASH_COMPLETION, SHELLS, Shell, zsh_offers};
+use vmmload_tests::{Guest, Program, Session, machine, packages, vmmload};
 
 fn printed(arguments: &[&str]) -> String {
     output_of(Command::new(vmmload()).args(arguments))
@@ -185,6 +185,54 @@ fn bash_alone_completes_everything_but_the_command() {
     assert_eq!(offers[1], ["setpriv"]);
     // Files, by bash itself.
     assert!(offers[2].is_empty(), "{offers:?}");
+}
+
+/// What bash gets when this is typed at a terminal, `\t` being the key that completes.
+fn typed(before: &str, lines: &[String]) -> String {
+    let scratch = Scratch::new();
+    let completions = scratch.file("completions", printed(&["completions", "bash"]), 0o644);
+    // The function stands in for the command, and shows its arguments.
+    let shown = r#"vmmload() { printf '<%s>' "$@"; echo; }"#;
+    let setting = format!("{before}. {}; {shown}\n", completions.display());
+    let text = setting + &lines.join("\n") + "\nexit\n";
+    let bash = format!("{} --norc --noprofile -i", packages::bash());
+    let script = packages::program("/usr/bin/script", "bsdutils");
+    let program = Program::new(script).args(["-qec", &bash, "/dev/null"]);
+    program.input(text).native().text()
+}
+
+#[test]
+fn at_a_terminal_words_are_replaced_as_they_should_be() {
+    let scratch = Scratch::new();
+    let _ = scratch.file("a-file-of-mine", "", 0o644);
+    let directory = scratch.path().display().to_string();
+    let lines = [
+        format!("vmmload run -i 1s cat {directory}/a-f\t"),
+        "vmmload ru\t--chil\tfo\tcat".into(),
+        "vmmload run --track=re\tcat".into(),
+        format!("vmmload run --summary={directory}/a-f\tcat"),
+    ];
+    let expected = [
+        format!("<run><-i><1s><cat><{directory}/a-file-of-mine>"),
+        "<run><--children><follow><cat>".into(),
+        "<run><--track=readwrite><cat>".into(),
+        format!("<run><--summary={directory}/a-file-of-mine><cat>"),
+    ];
+    let _ = packages::program(BASH_COMPLETION, "bash-completion");
+    for before in [String::new(), format!(". {BASH_COMPLETION}; ")] {
+        let shown = typed(&before, &lines);
+        for expected in &expected {
+            assert!(shown.contains(expected), "{before}{expected}: {shown}");
+        }
+    }
+}
+
+#[test]
+fn zsh_takes_completions_that_are_evaluated_too() {
+    let nothing = Scratch::new();
+    let completions = printed(&["completions", "zsh"]);
+    let offered = zsh_offers(nothing.path(), "vmmload run --chil", &completions);
+    assert_eq!(offered, ["--children"]);
 }
 
 #[test]

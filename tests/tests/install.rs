@@ -261,17 +261,47 @@ fn what_is_staged_knows_only_where_it_will_be() {
     assert_eq!(files(&stage), BTreeSet::new());
 }
 
+fn ask(option: &str, package: &Path) -> String {
+    output_of(Command::new("dpkg-deb").arg(option).arg(package))
+}
+
+/// That everything belongs to root and may be used by all.
+#[track_caller]
+fn assert_modes(contents: &str) {
+    for line in contents.lines() {
+        assert!(line.contains(" root/root "), "{contents}");
+        let expected = match &line[..1] {
+            "d" => "drwxr-xr-x",
+            "l" => "lrwxrwxrwx",
+            _ if line.ends_with("./usr/bin/vmmload") => "-rwxr-xr-x",
+            _ => "-rw-r--r--",
+        };
+        assert_eq!(&line[..10], expected, "{line}");
+    }
+}
+
+/// That the sums are right, and there for every file.
+#[track_caller]
+fn assert_sums(root: &Path) {
+    let check = ["--quiet", "--check", "DEBIAN/md5sums"];
+    let _ = output_of(Command::new("md5sum").args(check).current_dir(root));
+    let sums = std::fs::read_to_string(root.join("DEBIAN/md5sums")).expect("it has sums");
+    let links = 1;
+    assert_eq!(
+        sums.lines().count() + links,
+        files(&root.join("usr")).len(),
+        "{sums}"
+    );
+}
+
 #[test]
 fn a_debian_package_has_it_all_and_works_unpacked() {
     build();
     let _ = packages::program("/usr/bin/dpkg-shlibdeps", "dpkg-dev");
     make(&["deb"]);
-    let package = target().join(format!(
-        "debian/vmmload_{}_amd64.deb",
-        env!("CARGO_PKG_VERSION")
-    ));
-    let ask = |option: &str| output_of(Command::new("dpkg-deb").arg(option).arg(&package));
-    let control = ask("--info");
+    let name = format!("debian/vmmload_{}_amd64.deb", env!("CARGO_PKG_VERSION"));
+    let package = target().join(name);
+    let control = ask("--info", &package);
     for line in [
         "Package: vmmload\n",
         "Architecture: amd64\n",
@@ -279,30 +309,11 @@ fn a_debian_package_has_it_all_and_works_unpacked() {
     ] {
         assert!(control.contains(line), "{control}");
     }
-    let contents = ask("--contents");
-    assert!(
-        contents.lines().all(|line| line.contains(" root/root ")),
-        "{contents}"
-    );
-    let mode_of = |path: &str| {
-        let line = contents
-            .lines()
-            .find(|line| line.ends_with(path))
-            .expect(path);
-        line[..10].to_owned()
-    };
-    assert_eq!(mode_of("./usr/bin/vmmload"), "-rwxr-xr-x");
-    assert_eq!(mode_of("libvmmload_shim.so"), "-rw-r--r--");
-    assert_eq!(mode_of("./usr/"), "drwxr-xr-x");
+    assert_modes(&ask("--contents", &package));
     let scratch = Scratch::new();
     let root = scratch.path().join("root");
     let _ = output_of(Command::new("dpkg-deb").arg("-R").arg(&package).arg(&root));
-    let check = ["--quiet", "--check", "DEBIAN/md5sums"];
-    let _ = output_of(Command::new("md5sum").args(check).current_dir(&root));
-    let sums = std::fs::read_to_string(root.join("DEBIAN/md5sums")).expect("it has sums");
-    let links = 1;
-    let unpacked = files(&root.join("usr")).len();
-    assert_eq!(sums.lines().count() + links, unpacked, "{sums}");
+    assert_sums(&root);
     let library = root.join(LIBRARIES).join("libvmmload_shim.so");
     assert_wraps(&root.join("usr/bin/vmmload"), Some(&library));
     assert_documented(&root.join("usr/share"), "zsh/vendor-completions/_vmmload");

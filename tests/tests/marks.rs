@@ -482,3 +482,72 @@ fn very_many_marks_are_read_or_counted_as_lost_and_names_have_a_limit() {
     assert_eq!(lines.len(), 21, "{text}");
     assert_eq!(lines[20], "  and more than 1,004 names, 2,481 marks");
 }
+
+#[test]
+fn no_store_is_lost_while_memory_gets_other_names_and_epochs_end() {
+    if !machine::can_run_inside() {
+        return;
+    }
+    for options in [&[][..], &["--interval=0"], &["--track=readwrite"]] {
+        let (mut session, consumer) = start("renamed", options);
+        let memory = hexadecimal(&session.line());
+        // The last pages were stored to between the last two epochs that the program ended.
+        let ended = consumer.epochs();
+        let since = ended.iter().rev().find(|epoch| epoch.written >= 32);
+        let since = since.expect("an epoch").number - 1;
+        let written = consumer.pages_written_since(since).expect("exact").pages;
+        let pages = (0..32).map(|page| memory + page * PAGE);
+        assert!(pages.into_iter().all(|page| written.contains(&page)));
+        end(session);
+    }
+}
+
+#[test]
+fn stores_of_a_thread_that_goes_on_are_in_the_epoch_that_ends_after_them() {
+    if !machine::can_run_inside() {
+        return;
+    }
+    let options = ["--interval=1h", "--max-overhead=100"];
+    let (mut session, mut consumer) = start("spinning", &options);
+    let line = session.line();
+    let (memory, rounds) = line.split_once(' ').expect("an address and a number");
+    let (memory, rounds) = (hexadecimal(memory), number(rounds));
+    let marks = consumer.marks();
+    assert_eq!(marks.len() as u64, rounds);
+    let (mut stores, mut late) = (0, 0);
+    for event in events(&mut consumer) {
+        let page = event.addr.wrapping_sub(memory) / PAGE;
+        let round = page / 8;
+        // Before, all pages were stored to once.
+        let is_later = event.kind == Kind::Write && event.epoch >= marks[0].epoch;
+        if (1..=rounds).contains(&round) && is_later {
+            let delay = event.epoch - marks[round as usize - 1].epoch;
+            assert!(delay <= 1, "page {page} in {event:?}");
+            stores += 1;
+            late += u64::from(delay);
+        }
+    }
+    assert_eq!(stores, 8 * rounds, "each store is one event");
+    // Only where the thread got no processor meanwhile; of the others it would be one of four.
+    assert!(late < stores / 8, "{late} of {stores}");
+    end(session);
+}
+
+#[test]
+fn rounds_are_told_apart_wherever_an_epoch_ends_by_itself() {
+    if !machine::can_run_inside() {
+        return;
+    }
+    let (mut session, mut consumer) = start("rounds", &["--interval=0"]);
+    let line = session.line();
+    let (memory, rounds) = line.split_once(' ').expect("an address and a number");
+    let memory = hexadecimal(memory);
+    let marks = consumer.marks();
+    assert_eq!(marks.len() as u64, number(rounds) + 1);
+    let events = events(&mut consumer);
+    for (round, marks) in marks.windows(2).enumerate() {
+        let pages = written(&events, memory, marks[0].epoch + 1..marks[1].epoch + 1);
+        assert_eq!(pages, (0..5).collect(), "round {round}: {marks:?}");
+    }
+    end(session);
+}

@@ -67,6 +67,20 @@ pub(crate) fn sleep_for_ever() -> ! {
     }
 }
 
+/// Interrupts the processors on which other threads of this process run, so that vCPUs leave the guest for a moment.
+/// Nothing happens where the kernel does not offer that.
+pub(crate) fn disturb_others() {
+    // membarrier(2). For the private kind a process can see whether it has registered, and the program has not.
+    let [register, barrier] = [
+        libc::MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED,
+        libc::MEMBARRIER_CMD_GLOBAL_EXPEDITED,
+    ];
+    for command in [register, barrier] {
+        // SAFETY: the call touches no memory.
+        unsafe { relay::raw(libc::SYS_membarrier, [command as u64, 0, 0, 0, 0, 0]) };
+    }
+}
+
 /// Names the calling thread.
 pub(crate) fn set_name(name: &str) {
     let name = CString::new(name).unwrap_or_default();

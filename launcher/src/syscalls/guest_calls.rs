@@ -37,7 +37,7 @@ type NameBuffer = [u8; protocol::LONGEST_NAME + 1];
 fn mark(thread: &GuestThread, name: u64) -> Result<u64, i32> {
     let mut buffer = [0; size_of::<NameBuffer>()];
     let name = name_at(name, &mut buffer)?;
-    thread.process.tracker.mark(&name);
+    thread.process.tracker.mark(&name, thread.vcpu.id());
     Ok(0)
 }
 

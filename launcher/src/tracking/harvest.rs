@@ -180,6 +180,27 @@ impl Harvest {
         self.book.epoch
     }
 
+    /// Counts what has been stored until now, as far as can be told that it has. Whether there is more that could be
+    /// told soon.
+    pub(super) fn settle_now(&mut self, machine: &Machine, table: &Mappings) -> bool {
+        if self.ended {
+            return false;
+        }
+        let mut target = Target {
+            machine,
+            table,
+            book: &mut self.book,
+        };
+        let logs = self.logs.iter_mut();
+        self.settler.drain(&mut target, logs, Take::Happened, None);
+        self.is_holding()
+    }
+
+    /// Whether the last stores of vCPUs that are in the guest are yet to be told from those to come.
+    pub(super) fn is_holding(&self) -> bool {
+        !self.ended && self.logs.iter().any(VcpuLog::is_holding)
+    }
+
     fn begin_epoch(&mut self, machine: &Machine, table: &Mappings, costs_too_much: bool) {
         self.book.begin_epoch(clock::monotonic_ns());
         let book = &mut self.book;
@@ -187,11 +208,14 @@ impl Harvest {
         table.set_epoch(self.book.epoch);
     }
 
-    /// Notes what the program says. What it has stored until now is in the present epoch, or will be.
-    pub(super) fn mark(&mut self, name: &str, thread: u32) {
+    /// Notes what the program says, on its thread with vCPU `id`: what that one has stored until now is in the
+    /// present epoch, or will be. To settle it now would have it pay for the same pages again.
+    pub(super) fn mark(&mut self, name: &str, id: u32, thread: u32) {
         if self.ended {
             return;
         }
+        let own = self.logs.iter_mut().filter(|log| log.id == id);
+        own.for_each(VcpuLog::note_happened);
         // Looked at under the lock: marks are in the order of their times, and within their epochs.
         let now_ns = clock::monotonic_ns();
         self.marks.add(name, now_ns);

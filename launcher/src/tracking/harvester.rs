@@ -3,6 +3,7 @@
 use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use vmmload_consumer::{
     Child, Consumer, CreateError, End, ProcessId, SegmentConfig, SegmentWriter, Track, monotonic_ns,
@@ -42,6 +43,12 @@ const SMALL_HEAT_PAGES: u32 = 4096;
 /// Sizes of what is written for nobody.
 const UNREAD_RECORDS: u32 = 1024;
 const UNREAD_HEAT_PAGES: u32 = 64;
+
+/// How often vCPUs are made to leave the guest, at most, before an epoch that the program ends: the first times
+/// without a pause, and then with one, since a thread may wait for a processor.
+const LONGEST_WAIT: u32 = 200;
+const WITHOUT_PAUSE: u32 = 16;
+const PAUSE: Duration = Duration::from_micros(100);
 
 /// Has nobody else read the segments of this process and of those that it starts, and says why.
 fn keep_private(config: &mut RunConfig, why: &str) {
@@ -156,19 +163,39 @@ impl Tracker {
         self.lock().child(Child { process, time_ns });
     }
 
-    /// Tells the readers what the calling thread of the program says that it begins. As the segment has one writer,
+    /// Tells the readers what the calling thread of the program, with vCPU `id`, says that it begins. As the segment has one writer,
     /// this waits for one that is at work: for the time that looking at the rings takes, at most.
-    pub(crate) fn mark(&self, name: &str) {
+    pub(crate) fn mark(&self, name: &str, id: u32) {
         let thread = threads::id() as u32;
-        self.lock().mark(name, thread);
+        self.lock().mark(name, id, thread);
     }
 
     /// Ends the epoch at once, because the program wants it to: what the calling thread has stored until now is
-    /// published when this returns, and so is what others have, but for the last pages of those that are in the guest
-    /// right now. Answers the number of the epoch that begins.
+    /// published when this returns, and so is what others have, but for the last two pages of those that are in the guest
+    /// and get no processor for some time. Answers the number of the epoch that begins.
     pub(crate) fn end_epoch(&self, process: &Process) -> u32 {
+        self.wait_for_others(process);
         let table = process.memory.read();
         self.lock().end_asked_for(process, &table)
+    }
+
+    /// Waits, but not for long, until the stores that other threads of the program have made before are known to have
+    /// happened: for those in the guest, that takes a few exits, which are brought about.
+    fn wait_for_others(&self, process: &Process) {
+        let mut holding = {
+            let table = process.memory.read();
+            self.lock().settle_now(process.machine, &table)
+        };
+        for round in 0..LONGEST_WAIT {
+            if !holding {
+                break;
+            }
+            threads::disturb_others();
+            if round >= WITHOUT_PAUSE {
+                std::thread::sleep(PAUSE);
+            }
+            holding = self.lock().is_holding();
+        }
     }
 
     /// The first process of its `vmmload run`.

@@ -32,6 +32,8 @@ pub(super) struct VcpuLog {
     /// Entries up to here were there when the vCPU had left the guest `noted_exits` times.
     noted_until: u32,
     noted_exits: u64,
+    /// Stores of entries up to here have happened: the vCPU was in a system call after them.
+    happened_until: u32,
     /// Exits of the vCPU when [`VcpuLog::is_idle`] last looked.
     exits: u64,
     /// Entries taken in the present epoch.
@@ -67,6 +69,7 @@ impl VcpuLog {
             ring,
             noted_until: 0,
             noted_exits: 0,
+            happened_until: 0,
             exits: 0,
             stored: 0,
             debt: Debt::default(),
@@ -121,6 +124,17 @@ impl VcpuLog {
         self.ring.as_ref().is_some_and(DirtyRing::is_waiting)
     }
 
+    /// Whether entries are held back that some more exits of the vCPU would release.
+    pub(super) fn is_holding(&self) -> bool {
+        let Some(ring) = &self.ring else {
+            return false;
+        };
+        let noted = self.noted_until.wrapping_sub(ring.position());
+        let waits = (1..=HELD_BACK).contains(&noted) && self.stats.in_guest.load(Ordering::Acquire);
+        // Where KVM does not count exits, there is nothing to wait for.
+        waits && self.noted_exits > 0 && ring.exits() < self.noted_exits + PROGRESS_EXITS
+    }
+
     /// Looks which entries there are, so that the newest can be taken later, once the vCPU has gone on.
     pub(super) fn note(&mut self) {
         let Some(ring) = &self.ring else { return };
@@ -129,6 +143,13 @@ impl VcpuLog {
             self.noted_until = self.noted_until.wrapping_add(new);
             self.noted_exits = ring.exits();
         }
+    }
+
+    /// Looks which entries there are, on the vCPU's own thread and in a system call: all of them may be taken, whatever
+    /// it does later.
+    pub(super) fn note_happened(&mut self) {
+        self.note();
+        self.happened_until = self.noted_until;
     }
 
     /// Calls `f` with every page that may be taken, in order.
@@ -146,6 +167,15 @@ impl VcpuLog {
             }
             self.noted_until = ring.position();
             return;
+        }
+        while self.happened_until.wrapping_sub(ring.position()) as i32 > 0
+            && let Some(page) = ring.pop(0)
+        {
+            f(page);
+        }
+        if self.happened_until.wrapping_sub(ring.position()) as i32 <= 0 {
+            // All of those are taken, and numbers come again some day.
+            self.happened_until = ring.position();
         }
         while let Some(page) = ring.pop(HELD_BACK) {
             f(page);

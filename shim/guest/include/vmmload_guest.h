@@ -129,8 +129,8 @@ static inline int vmmload_name_region(const void *addr, size_t len, const char *
 }
 
 /// Ends the epoch now, whatever is left of its interval: what is written from here on counts for the next one. All that
-/// this thread has stored before is published when it returns. (Of other threads that run at that moment, the last two
-/// pages that each has stored to may be in the later epoch.)
+/// the program has stored before is published when it returns. (Of another thread that computes meanwhile and gets no
+/// processor for 20 ms, the last two pages that it has stored to may be in the later epoch.)
 ///
 /// Returns the number of the epoch that begins, which is above 0; 0 natively, or where vmmload refuses.
 static inline uint64_t vmmload_begin_epoch(void)

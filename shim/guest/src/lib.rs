@@ -101,9 +101,9 @@ pub fn name_region<T>(memory: *const [T], name: &CStr) -> Result<(), Refused> {
     answer::tell(protocol::NAME, arguments)
 }
 
-/// Ends the epoch now, whatever is left of its interval: what is written from here on counts for the next one. All that this
-/// thread has stored before is published when it returns. (Of other threads that run at that moment, the last two pages that
-/// each has stored to may be in the later epoch.)
+/// Ends the epoch now, whatever is left of its interval: what is written from here on counts for the next one. All that the
+/// program has stored before is published when it returns. (Of another thread that computes meanwhile and gets no processor for
+/// 20 ms, the last two pages that it has stored to may be in the later epoch.)
 ///
 /// Gives the number of the epoch that begins; `None` natively, or where vmmload refuses.
 ///

@@ -1,12 +1,13 @@
 /* Marks and epochs of several threads, and marks of a signal handler, at once. */
 #include "guest_calls.h"
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/time.h>
 
 enum { THREADS = 4, EPOCHS = 25 };
 static long epochs[THREADS][EPOCHS];
 static int marks;
-static volatile sig_atomic_t ticks;
+static atomic_int ticks;
 
 static void tick(int signal)
 {
@@ -49,7 +50,7 @@ int main(void)
     for (int i = 0; i < THREADS; i++)
         for (int j = 1; j < EPOCHS; j++)
             CHECK(epochs[i][j] > epochs[i][j - 1] && epochs[i][0] > 1);
-    printf("%d %d\n", marks, (int)ticks);
+    printf("%d %d\n", marks, ticks);
     fflush(stdout);
     CHECK(getchar() != EOF);
     return 0;
