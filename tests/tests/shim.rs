@@ -121,7 +121,7 @@ fn descriptors_keep_their_numbers_and_new_ones_are_the_lowest_free() {
 #[test]
 fn closed_standard_descriptors_stay_closed() {
     let preload = Preload::new();
-    for closed in [&[0][..], &[1], &[0, 1, 2]] {
+    for closed in [&[0][..], &[1], &[2], &[0, 1, 2]] {
         let program = closed
             .iter()
             .fold(guest("show_standard"), |program, number| {

@@ -91,6 +91,14 @@ fn relative_paths_and_links_lead_to_the_program() {
 const OPENED: &str = "file = os.open(path, os.O_RDONLY)\nos.set_inheritable(file, True)\n";
 
 #[test]
+fn kernel_that_is_asked_by_file_alone_is_enough() {
+    let old = Guest::new("shim/old_kernel").path();
+    let program = show_start().arg("x").within([old]);
+    let text = Preload::new().compare(&program).text();
+    assert!(text.contains("name shim-show_start"), "{text}");
+}
+
+#[test]
 fn deleted_program_goes_on() {
     let preload = Preload::new();
     let scratch = preload.directory();
