@@ -551,3 +551,31 @@ fn rounds_are_told_apart_wherever_an_epoch_ends_by_itself() {
     }
     end(session);
 }
+
+#[test]
+fn a_phase_has_its_pages_even_if_they_were_left_alone_before() {
+    if !machine::can_run_inside() {
+        return;
+    }
+    let (mut session, mut consumer) = start("alone", &["--interval=2ms", "--max-overhead=10"]);
+    let memory = hexadecimal(&session.line());
+    let limit = Instant::now() + machine::patience(Duration::from_secs(30));
+    let are_left_alone = |consumer: &Consumer| {
+        let epochs = consumer.epochs();
+        epochs.last().is_some_and(|epoch| epoch.left_alone >= 500)
+    };
+    while !are_left_alone(&consumer) {
+        assert!(Instant::now() < limit, "{:?}", consumer.epochs().last());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    session.signal(libc::SIGUSR1);
+    assert_eq!(session.line(), "ready");
+    let marks = consumer.marks();
+    assert_eq!(names(&marks), ["busy", "quiet", "end"]);
+    let quiet = marks[1].epoch + 1..marks[2].epoch + 1;
+    consumer.rewind();
+    let mut events = vec![Event::default(); 1 << 16];
+    let read = consumer.read(&mut events).read;
+    assert_eq!(written(&events[..read], memory, quiet), (10..13).collect());
+    end(session);
+}

@@ -94,13 +94,16 @@ impl BackOff {
         }
         hot.clear();
         book.streaks.hot = hot;
-        if !self.pages.is_empty() && book.epoch - self.since >= SEASON {
+        if book.epoch - self.since >= SEASON {
             self.watch_again(machine, table, book);
         }
     }
 
-    /// Puts all pages back to where stores are logged.
-    fn watch_again(&mut self, machine: &Machine, table: &Mappings, book: &mut Book) {
+    /// Puts all pages back to where stores are logged; those that were stored to have an event in the present epoch.
+    pub(super) fn watch_again(&mut self, machine: &Machine, table: &Mappings, book: &mut Book) {
+        if self.pages.is_empty() {
+            return;
+        }
         self.count_all(machine, table, book);
         for va in self.pages.drain(..) {
             machine.watch_again(va);

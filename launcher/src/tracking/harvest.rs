@@ -26,6 +26,8 @@ pub(super) struct Harvest {
     settler: Settler,
     kernel: KernelWrites,
     marks: MarkCensus,
+    /// The program has made a mark in the present epoch.
+    is_marked: bool,
     back_off: BackOff,
     logs: Vec<VcpuLog>,
     pace: Pace,
@@ -58,6 +60,7 @@ impl Harvest {
             settler: Settler::new(),
             kernel: KernelWrites::default(),
             marks: MarkCensus::default(),
+            is_marked: false,
             back_off: BackOff::default(),
             logs: Vec::new(),
             pace: Pace::new(arming, config.max_overhead),
@@ -157,6 +160,9 @@ impl Harvest {
                 self.publish_counters(process);
                 return found;
             }
+            if self.is_marked {
+                self.watch_all(process.machine, table);
+            }
             self.end_epoch(process, table, Take::Happened, Reason::Time);
         } else {
             self.publish_mappings(table);
@@ -173,6 +179,7 @@ impl Harvest {
     pub(super) fn end_asked_for(&mut self, process: &Process, table: &Mappings) -> u32 {
         if !self.ended {
             self.take_kernel_writes();
+            self.watch_all(process.machine, table);
             self.end_epoch(process, table, Take::Happened, Reason::Asked);
             // How often this is done says nothing about pages that are written all the time.
             self.begin_epoch(process.machine, table, false);
@@ -201,7 +208,14 @@ impl Harvest {
         !self.ended && self.logs.iter().any(VcpuLog::is_holding)
     }
 
+    /// Ends the season of those pages that are left alone: where the program tells its phases apart, pages belong to
+    /// those that they were stored to in, and rather the epochs are longer.
+    fn watch_all(&mut self, machine: &Machine, table: &Mappings) {
+        self.back_off.watch_again(machine, table, &mut self.book);
+    }
+
     fn begin_epoch(&mut self, machine: &Machine, table: &Mappings, costs_too_much: bool) {
+        self.is_marked = false;
         self.book.begin_epoch(clock::monotonic_ns());
         let book = &mut self.book;
         self.back_off.adapt(machine, table, book, costs_too_much);
@@ -218,6 +232,7 @@ impl Harvest {
         own.for_each(VcpuLog::note_happened);
         // Looked at under the lock: marks are in the order of their times, and within their epochs.
         let now_ns = clock::monotonic_ns();
+        self.is_marked = true;
         self.marks.add(name, now_ns);
         self.book.writer.mark(name, now_ns, thread);
     }
