@@ -19,6 +19,13 @@ use crate::session::{self, RunError, Start};
 /// What this process's executable is.
 const OWN: &str = "/proc/self/exe";
 
+/// Where the kernel says a file is that was executed by its descriptor.
+const BY_DESCRIPTOR: &str = "/dev/fd";
+
+/// What vmmload is called, also where that is a link to a file of another name, as an installation of several versions
+/// side by side has it.
+const VMMLOAD: &str = "vmmload";
+
 /// The link by which vmmload was called.
 #[derive(Debug)]
 pub(crate) struct Called {
@@ -29,17 +36,21 @@ pub(crate) struct Called {
 }
 
 /// The link by which this process was started, if it was one. The kernel's own word for what it started counts, not the
-/// first argument, which may be anything; only for a script's interpreter that is the link's path.
+/// first argument, which may be anything; only for a script's interpreter that is the link's path, and for a file that
+/// was executed by its descriptor, which has no path: then it is what a shell would find by that name.
 pub(crate) fn called(inherited: &Inherited) -> Option<Called> {
-    let first = inherited.args.first().map(Path::new);
-    let first = first.filter(|path| path.as_os_str().as_bytes().contains(&b'/'));
-    [Some(inherited.execfn.as_path()), first]
+    let first = inherited.args.first()?;
+    let first = match first.as_bytes().contains(&b'/') {
+        true => Some(PathBuf::from(first)),
+        false if !inherited.execfn.starts_with(BY_DESCRIPTOR) => None,
+        false => command::search(first, inherited.variable("PATH")).ok(),
+    };
+    [Some(inherited.execfn.clone()), first]
         .into_iter()
         .flatten()
         .find(|path| is_link_to_us(path))
         .and_then(|link| {
             let name = link.file_name()?.to_os_string();
-            let link = link.to_path_buf();
             Some(Called { link, name })
         })
 }
@@ -172,11 +183,16 @@ pub(crate) fn own_name() -> OsString {
     OsString::from_vec(name.to_vec())
 }
 
+/// Whether who calls a command of that name means vmmload.
+pub(crate) fn is_our_name(name: &OsStr) -> bool {
+    name == VMMLOAD || name == own_name()
+}
+
 /// Whether `path` is a link by another name to this very executable.
 fn is_link_to_us(path: &Path) -> bool {
-    let is_magic = path.starts_with("/proc") || path.starts_with("/dev/fd");
+    let is_magic = path.starts_with("/proc") || path.starts_with(BY_DESCRIPTOR);
     !is_magic
-        && path.file_name() != Some(&own_name())
+        && !path.file_name().is_some_and(is_our_name)
         && fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink())
         && identity(path) == identity(Path::new(OWN))
 }

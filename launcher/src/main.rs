@@ -60,11 +60,12 @@ pub unsafe extern "C" fn main(
     if let Some(descriptor) = handover::descriptor(&inherited.args) {
         return session::failed(&session::resume(descriptor, &inherited));
     }
-    if let Some(called) = links::called(&inherited) {
-        return links::run(&called, &inherited);
-    }
+    // Before links: VMMLOAD_LAUNCHER may name vmmload by a link of any name.
     if let Some(descriptor) = preloaded::descriptor(&inherited.args) {
         return preloaded::go_on(descriptor, &inherited);
+    }
+    if let Some(called) = links::called(&inherited) {
+        return links::run(&called, &inherited);
     }
     match cli::parse(&inherited.args) {
         Ok(cli::Command::Run(request)) => session::failed(&session::run(request, &inherited)),

@@ -101,16 +101,16 @@ impl RunError {
 
     /// Whether it is this machine that cannot wrap the command, and not what was asked for that is wrong.
     pub(crate) fn is_of_machine(&self) -> bool {
-        !matches!(
-            self,
+        match self {
             RunError::Settings(_)
-                | RunError::Around(_)
-                | RunError::Summary(_)
-                | RunError::Command(CommandError::NotFound { .. } | CommandError::NoOther { .. })
-                | RunError::Vm(
-                    CreateVmError::RingTooLarge { .. } | CreateVmError::RingTooSmall { .. }
-                )
-        )
+            | RunError::Around(_)
+            | RunError::Summary(_)
+            | RunError::Vm(
+                CreateVmError::RingTooLarge { .. } | CreateVmError::RingTooSmall { .. },
+            ) => false,
+            RunError::Command(error) => error.code() != command::NOT_FOUND,
+            _ => true,
+        }
     }
 }
 

@@ -130,7 +130,21 @@ fn missing_script_interpreter_is_named() {
     let scratch = Scratch::new();
     let file = scratch.file("script", "#!/no/such/interpreter\n", 0o755);
     as_env(&file, 127);
-    refuses(&Program::new(file), 127, "/no/such/interpreter");
+    let words = format!(
+        "{}: its interpreter /no/such/interpreter: not found",
+        file.display()
+    );
+    refuses(&Program::new(file), 127, &words);
+}
+
+#[test]
+fn names_in_messages_cannot_act_on_the_terminal() {
+    let name = "no\x1b[31m\nsuch\r\u{202e}";
+    refuses(
+        &Program::new(name),
+        127,
+        "no\\u{1b}[31m\\nsuch\\r\\u{202e}: not found",
+    );
 }
 
 #[test]

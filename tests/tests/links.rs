@@ -1,7 +1,7 @@
 //! `vmmload link`: commands are wrapped by their own names, and find what they find without the links.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use vmmload_tests::packages::{bash, c_compiler, program, python};
@@ -473,22 +473,4 @@ fn set_user_id_programs_run_natively() {
             "{refused:?}"
         );
     }
-}
-
-#[test]
-fn vmmload_by_its_own_name_is_itself_wherever_it_lies() {
-    let scratch = Scratch::new();
-    let copy = scratch.path().join("wrapper");
-    fs::copy(vmmload(), &copy).expect("vmmload can be copied");
-    fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).expect("permissions");
-    let link = scratch.path().join("vmmload");
-    symlink(vmmload(), &link).expect("a link");
-    for path in [&copy, &link] {
-        let version = Program::new(path).arg("--version").native();
-        assert!(version.text().starts_with("vmmload "), "{version:?}");
-    }
-    let renamed = Program::new(bash())
-        .args(["-c", "exec -a make \"$V\" --version"])
-        .env("V", vmmload());
-    assert!(renamed.native().text().starts_with("vmmload "));
 }

@@ -123,7 +123,7 @@ fn own_file() -> Result<PathBuf, LinkError> {
 /// Whether a link of that name can be made.
 fn check(directory: &Path, name: &OsStr) -> Result<(), LinkError> {
     check_name(name)?;
-    if name == links::own_name() {
+    if links::is_our_name(name) {
         return Err(LinkError::Itself(name.into()));
     }
     let link = directory.join(name);

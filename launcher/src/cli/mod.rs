@@ -28,7 +28,6 @@ pub(crate) use settings::{SettingsError, is_required};
 pub(crate) use summary::{Facts, write_summary};
 pub(crate) use typed::Settings;
 
-use std::borrow::Cow;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -36,6 +35,7 @@ use std::time::Duration;
 use vmmload_consumer::Track;
 
 use crate::doctor::Report;
+use crate::host::messages::printable;
 
 /// Status of our own failures, as env(1) has it.
 pub(crate) const EXIT_FAILURE: i32 = 125;
@@ -238,7 +238,8 @@ pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
 
 /// Prints one message of ours to standard error. There is nobody to tell when that fails.
 fn complain(message: &str) {
-    let _ = writeln!(io::stderr(), "vmmload: {message}");
+    let lines: Vec<_> = message.lines().map(printable).collect();
+    let _ = writeln!(io::stderr(), "vmmload: {}", lines.join("\n"));
 }
 
 /// An age for people: whole seconds from one second on, milliseconds below.
@@ -251,18 +252,6 @@ fn display_age(age: Duration) -> String {
 }
 
 /// A string as JSON, quotes included.
-/// A name for people: what would act on their terminal is escaped.
-fn printable(name: &str) -> Cow<'_, str> {
-    if !name.contains(char::is_control) {
-        return name.into();
-    }
-    let escape = |c: char| match c.is_control() {
-        true => c.escape_default().to_string(),
-        false => c.into(),
-    };
-    name.chars().map(escape).collect::<String>().into()
-}
-
 fn json_string(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }

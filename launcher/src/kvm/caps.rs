@@ -24,6 +24,9 @@ pub(crate) enum OpenKvmError {
          (usermod -aG kvm USER, then log in again) or ask for access to the device"
     )]
     Denied,
+    /// No descriptor is free.
+    #[error("/dev/kvm cannot be opened: {0}. Raise the limit of open files (ulimit -n)")]
+    Descriptors(#[source] io::Error),
     /// Anything else that open(2) says.
     #[error("/dev/kvm cannot be opened: {0}. Check that the device is KVM's and not busy")]
     Open(#[source] io::Error),
@@ -75,6 +78,7 @@ pub(crate) fn open() -> Result<(Kvm, Caps), OpenKvmError> {
     .map_err(|e: io::Error| match e.raw_os_error() {
         Some(libc::ENOENT | libc::ENXIO | libc::ENODEV) => OpenKvmError::Missing,
         Some(libc::EACCES | libc::EPERM) => OpenKvmError::Denied,
+        Some(libc::EMFILE | libc::ENFILE) => OpenKvmError::Descriptors(e),
         _ => OpenKvmError::Open(e),
     })?;
     // SAFETY: a descriptor of /dev/kvm that nothing else owns.

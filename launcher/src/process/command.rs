@@ -23,6 +23,14 @@ pub(crate) enum CommandError {
         /// Where it was looked for.
         hint: &'static str,
     },
+    /// What a script's `#!` line names.
+    #[error("{}: its interpreter {source}", script.display())]
+    Interpreter {
+        /// The script.
+        script: PathBuf,
+        /// What is wrong with the interpreter.
+        source: Box<CommandError>,
+    },
     /// Called through a link, behind which there is none.
     #[error(
         "{}: there is no other command of this name in PATH. Install it, or remove the link: vmmload link --remove {} {0}",
@@ -60,11 +68,15 @@ impl CommandError {
     /// Exit status as env(1) has it.
     pub(crate) fn code(&self) -> i32 {
         match self {
-            CommandError::NotFound { .. } | CommandError::NoOther { .. } => 127,
+            CommandError::NotFound { .. } | CommandError::NoOther { .. } => NOT_FOUND,
+            CommandError::Interpreter { source, .. } => source.code(),
             _ => 126,
         }
     }
 }
+
+/// The exit status where there is no such file.
+pub(crate) const NOT_FOUND: i32 = 127;
 
 /// A program ready to be loaded.
 #[derive(Debug)]
@@ -89,15 +101,17 @@ pub(crate) const DEFAULT_PATH: &str = "/bin:/usr/bin";
 pub(crate) fn load(found: PathBuf, mut argv: Vec<CString>) -> Result<Program, CommandError> {
     let execfn = c_string(found.as_os_str());
     let mut path = found;
+    let mut script = None;
     for _ in 0..=script::DEEPEST {
-        let file = open(&path)?;
+        let file = open(&path).map_err(|error| of_script(script.take(), error))?;
         let head = read_head(&file, &path)?;
         if let Some((interpreter, argument)) = script::line(&head) {
             let mut front = vec![c_string(OsStr::from_bytes(interpreter))];
             front.extend(argument.map(|a| c_string(OsStr::from_bytes(a))));
             front.push(c_string(path.as_os_str()));
             argv.splice(..argv.len().min(1), front);
-            path = PathBuf::from(OsStr::from_bytes(interpreter));
+            let interpreter = PathBuf::from(OsStr::from_bytes(interpreter));
+            script = Some(std::mem::replace(&mut path, interpreter));
             continue;
         }
         if !head.starts_with(b"\x7fELF") && path.as_os_str() == OsStr::from_bytes(execfn.to_bytes())
@@ -125,6 +139,17 @@ pub(crate) fn load(found: PathBuf, mut argv: Vec<CString>) -> Result<Program, Co
         what,
         remedy: "Name a program as the interpreter",
     })
+}
+
+/// An error told with the script that asks for the file, if one does.
+fn of_script(script: Option<PathBuf>, error: CommandError) -> CommandError {
+    match script {
+        Some(script) => CommandError::Interpreter {
+            script,
+            source: Box::new(error),
+        },
+        None => error,
+    }
 }
 
 /// Words of a command line, as execve(2) takes them.
