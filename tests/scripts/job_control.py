@@ -56,10 +56,18 @@ def started(parent):
     return False
 
 
+def job_is_in_front(shell):
+    """Waits until another than the shell has the terminal: before, keys would reach the shell."""
+    end = time.monotonic() + PATIENCE
+    while os.tcgetpgrp(shell.fd) == shell.pid and time.monotonic() < end:
+        time.sleep(0.02)
+
+
 shell = Terminal(sys.argv[1:])
 print("prompt", shell.wait_for(b"$ "))
 shell.type(b"sleep 1000\n")
 print("started", started(shell.pid))
+job_is_in_front(shell)
 shell.type(b"\x1a")
 print("Ctrl-Z stops it", shell.wait_for(b"Stopped"))
 shell.type(b"jobs\n")
@@ -70,12 +78,12 @@ shell.type(b"jobs\n")
 print("jobs knows", shell.wait_for(b"Running"))
 shell.type(b"fg\n")
 print("fg brings it back", shell.wait_for(b"sleep 1000\r\n"))
-time.sleep(0.5)
+job_is_in_front(shell)
 shell.type(b"\x03")
 shell.type(b"echo status=$?\n")
 print("Ctrl-C ends it", shell.wait_for(b"status=130"))
 shell.type(b"cat | cat\n")
-time.sleep(0.5)
+job_is_in_front(shell)
 shell.type(b"hello\n")
 print("a pipeline reads the terminal", shell.wait_for(b"hello\r\nhello"))
 shell.type(b"\x04")
