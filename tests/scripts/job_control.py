@@ -5,6 +5,7 @@ Arguments: the command that starts the shell.
 import os
 import pty
 import select
+import signal
 import sys
 import time
 
@@ -18,6 +19,9 @@ class Terminal:
         self.shown = b""
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
+            # As a terminal would start it, whatever the tests were started with.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            signal.signal(signal.SIGQUIT, signal.SIG_DFL)
             os.environ.update(PS1="$ ", TERM="dumb", HISTFILE="/dev/null")
             os.execvp(argv[0], argv)
 
