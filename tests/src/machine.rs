@@ -2,6 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::Write;
+use std::sync::Once;
 use std::time::Duration;
 
 /// Set to `1` to run only the native half of every test: checks the guests and the programs.
@@ -90,6 +91,18 @@ pub(crate) fn assert_can_install(missing: &dyn std::fmt::Display) {
 pub fn is_root() -> bool {
     // SAFETY: geteuid takes nothing, touches no memory and cannot fail.
     unsafe { libc::geteuid() == 0 }
+}
+
+/// Gives programs that are started from here the signals that a terminal's foreground has: whoever starts the tests in
+/// the background, or with nohup(1), has some of them ignored, and programs inherit that.
+pub(crate) fn have_default_signals() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT] {
+            // SAFETY: the default action runs no code of anybody's.
+            unsafe { libc::signal(signal, libc::SIG_DFL) };
+        }
+    });
 }
 
 /// Writes past the test runner's capture, which hides what a passing test prints.

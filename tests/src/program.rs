@@ -289,6 +289,7 @@ impl Program {
             .stdin(self.stdin_handle())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        machine::have_default_signals();
         let start = Instant::now();
         let mut child = command
             .spawn()

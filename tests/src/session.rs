@@ -34,6 +34,7 @@ impl Session {
         let shown = format!("{command:?}");
         assert!(!needs::listing(), "only listing what {shown} needs");
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        machine::have_default_signals();
         let mut child = command
             .spawn()
             .unwrap_or_else(|cause| panic!("cannot start {shown}: {cause}"));
