@@ -54,9 +54,10 @@ impl Arena {
             let region = MmapRegion::new(REGION as usize)
                 .map_err(|_| io::Error::from_raw_os_error(libc::ENOMEM))?;
             let base = GuestAddress(ARENA_BASE.0 + index as u64 * REGION);
-            // SAFETY: the advice changes no content. A forked child makes tables of its own.
-            unsafe {
-                libc::madvise(region.as_ptr().cast(), REGION as usize, libc::MADV_DONTFORK);
+            // A forked child makes tables of its own, and few of these frames are ever used.
+            for advice in [libc::MADV_DONTFORK, libc::MADV_NOHUGEPAGE] {
+                // SAFETY: the advice changes no content.
+                unsafe { libc::madvise(region.as_ptr().cast(), REGION as usize, advice) };
             }
             // SAFETY: the region is the arena's own and holds nothing but what the guest's
             // processor must read; only supervisor entries ever map it, but for the stub page.

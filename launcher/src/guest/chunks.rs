@@ -11,6 +11,7 @@ use vm_memory::GuestAddress;
 
 use super::arena::Arena;
 use super::layout::{CHUNK, CHUNK_SHIFT, CHUNKS_BASE, USER_END};
+use crate::host::residency;
 use crate::kvm::vm::Vm;
 
 /// Chunks of the user half.
@@ -35,7 +36,9 @@ pub(crate) struct Chunks {
 
 fn zeroed(len: usize) -> Box<[AtomicU32]> {
     // SAFETY: an all-zero AtomicU32 is a valid one; zeroed memory stays untouched until used.
-    unsafe { Box::<[AtomicU32]>::new_zeroed_slice(len).assume_init() }
+    let mut zeroed = unsafe { Box::<[AtomicU32]>::new_zeroed_slice(len).assume_init() };
+    residency::back_page_by_page(&mut zeroed);
+    zeroed
 }
 
 impl Chunks {
