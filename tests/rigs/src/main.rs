@@ -56,7 +56,7 @@ struct Options {
     /// Only the steps whose names contain this.
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
-    /// Stop after so many minutes (default: 20 for amd, 30 for intel).
+    /// Stop after so many minutes (default: 20 for amd, 45 for intel).
     #[arg(long, value_name = "MINUTES")]
     limit: Option<u64>,
     /// Passed on to each test binary: names of tests, or options such as --skip NAME.
