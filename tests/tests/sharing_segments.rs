@@ -353,7 +353,8 @@ wait()
 /// How many processes that makes.
 const FAMILY_SIZE: usize = 8;
 
-/// Waits until a family has so many living members, of whom their parents have told.
+/// Waits until a family has so many living members, of whom their parents have told. A program that was just replaced is
+/// still among them for a moment, so that its last events can be read.
 #[track_caller]
 fn family_of(first: u32, size: usize) -> Family {
     let mut family = Family::of(first).expect("the first process has a segment");
@@ -361,7 +362,7 @@ fn family_of(first: u32, size: usize) -> Family {
     while Instant::now() < deadline {
         let _ = family.refresh();
         let told: usize = family.members().map(|one| one.children().len()).sum();
-        if family.members().count() >= size && told + 1 >= size {
+        if family.members().count() == size && told + 1 == size {
             break;
         }
         std::thread::sleep(Duration::from_millis(20));
