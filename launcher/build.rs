@@ -26,7 +26,7 @@ mod values;
 mod zsh;
 
 use clap::CommandFactory;
-use kinds::{Children, Format, Shell, SummaryTarget};
+use kinds::{CallMode, Children, Format, Shell, SummaryTarget};
 use std::path::Path;
 
 /// What values are checked against, which nobody gives to the build.

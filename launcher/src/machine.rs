@@ -13,9 +13,9 @@ use crate::cli::RunConfig;
 use crate::guest::arena::Arena;
 use crate::guest::boot::{self, CpuFeatures};
 use crate::guest::chunks::Chunks;
-use crate::guest::layout::PAGE;
+use crate::guest::layout::WINDOW;
 use crate::guest::page_tables::{PageTables, Watched};
-use crate::guest::stubs;
+use crate::guest::stub_page;
 use crate::kvm::caps::Caps;
 use crate::kvm::spare_slot::SpareSlot;
 use crate::kvm::vm::{CreateVmError, Vm};
@@ -32,10 +32,10 @@ pub(crate) struct Machine {
     pub chunks: Chunks,
     /// What the guest's processor has, once the first vCPU shows it.
     cpu: OnceLock<CpuFeatures>,
-    /// Address of the stub page, reserved on the host so that no mapping lands on it.
-    pub stub_page: u64,
-    /// The memory behind it.
-    stub_frame: GuestAddress,
+    /// Address of the window, reserved on the host so that no mapping lands on it: the stub page.
+    pub window: u64,
+    /// The memory behind the stub page.
+    pub stub_frame: GuestAddress,
     /// How system calls arrive, once the probe has run.
     pub entry: OnceLock<SyscallEntry>,
     /// What arming takes, once it was measured.
@@ -105,8 +105,8 @@ impl Machine {
         tracking: Tracking,
         known: Option<&Known>,
     ) -> Result<&'static Self, CreateVmError> {
-        let stub_page = reserve_page().map_err(setup_failed("reserving the stub page"))?;
-        Self::create_around(stub_page, kvm, caps, tracking, known)
+        let window = reserve_window().map_err(setup_failed("reserving the stub page"))?;
+        Self::create_around(window, kvm, caps, tracking, known)
     }
 
     /// Makes the VM of a forked child, like its parent's `self`.
@@ -119,7 +119,7 @@ impl Machine {
         tracking: Tracking,
     ) -> Result<&'static Self, CreateVmError> {
         let caps = *self.vm.caps();
-        Self::create_around(self.stub_page, kvm, caps, tracking, self.known().as_ref())
+        Self::create_around(self.window, kvm, caps, tracking, self.known().as_ref())
     }
 
     /// What another VM need not find out again; None before it is known here.
@@ -132,7 +132,7 @@ impl Machine {
     }
 
     fn create_around(
-        stub_page: u64,
+        window: u64,
         kvm: &Kvm,
         caps: Caps,
         tracking: Tracking,
@@ -144,16 +144,17 @@ impl Machine {
             writes: tracking.ring_entries > 0,
             reads: tracking.reads,
         };
-        let tables = PageTables::new(&vm, watched).map_err(setup_failed("the guest's memory"))?;
-        let stub_frame = boot::write_shared(&vm, &tables, stub_page)
-            .map_err(setup_failed("the guest's tables"))?;
+        let tables =
+            PageTables::new(&vm, window, watched).map_err(setup_failed("the guest's memory"))?;
+        let stub_frame =
+            boot::write_shared(&vm, &tables).map_err(setup_failed("the guest's tables"))?;
         let chunks = Chunks::new(boot::physical_bits(vm.cpuid()));
         Ok(Box::leak(Box::new(Self {
             vm,
             tables,
             chunks,
             cpu: OnceLock::new(),
-            stub_page,
+            window,
             stub_frame,
             entry: known.map_or_else(OnceLock::new, |known| known.entry.into()),
             arming: known
@@ -173,9 +174,9 @@ impl Machine {
     /// Puts the code of a probe's guest, a few instructions, behind the stubs, where ring 3 may
     /// execute it, and returns its address. One guest at a time: the next takes its place.
     pub(crate) fn place_probe(&self, code: &[u8]) -> u64 {
-        let place = self.stub_frame.unchecked_add(stubs::PROBES);
+        let place = self.stub_frame.unchecked_add(stub_page::PROBES);
         self.tables.arena().write(place, code);
-        self.stub_page + stubs::PROBES
+        self.window + stub_page::PROBES
     }
 
     /// Notes how pages are armed.
@@ -238,21 +239,32 @@ impl Machine {
     }
 }
 
-fn reserve_page() -> io::Result<u64> {
-    // SAFETY: a fresh, inaccessible mapping at an address of the kernel's choice.
-    let page: *mut c_void = unsafe {
-        libc::mmap(
+/// Sets a window aside. Only its own span of address space is taken.
+fn reserve_window() -> io::Result<u64> {
+    let bytes = WINDOW as usize;
+    // SAFETY: a fresh, inaccessible mapping at an address of the kernel's choice, of which all but an aligned part is
+    // given back.
+    unsafe {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        let base = libc::mmap(
             std::ptr::null_mut(),
-            PAGE as usize,
+            2 * bytes,
             libc::PROT_NONE,
-            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+            flags,
             -1,
             0,
-        )
-    };
-    if page == libc::MAP_FAILED {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(page as u64)
+        );
+        if base == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let before = base.align_offset(bytes);
+        let window: *mut c_void = base.byte_add(before);
+        if before > 0 {
+            libc::munmap(base, before);
+        }
+        if before < bytes {
+            libc::munmap(window.byte_add(bytes), bytes - before);
+        }
+        Ok(window as u64)
     }
 }

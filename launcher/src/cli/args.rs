@@ -100,7 +100,7 @@ fn complaint(error: &clap::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Children, RunConfig, Sharing, SummaryTarget};
+    use super::super::{CallMode, Children, RunConfig, Sharing, SummaryTarget};
     use super::*;
     use std::os::unix::ffi::OsStringExt;
     use std::time::Duration;
@@ -149,6 +149,8 @@ mod tests {
             sharing: Sharing::PRIVATE,
             ring_size: 65_536,
             heat_size: None,
+            call_mode: CallMode::Auto,
+            spin_budget: None,
             summary: None,
         };
         assert_eq!(run(&["true"]), expected);

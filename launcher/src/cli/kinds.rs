@@ -21,6 +21,28 @@ impl Children {
     }
 }
 
+/// How the program's system calls are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CallMode {
+    /// As pays at the moment.
+    Auto,
+    /// Each leaves the guest.
+    Exit,
+    /// In the guest's sight, wherever that can be.
+    Spin,
+}
+
+impl CallMode {
+    /// The word for it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            CallMode::Auto => "auto",
+            CallMode::Exit => "exit",
+            CallMode::Spin => "spin",
+        }
+    }
+}
+
 /// Where the summary goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SummaryTarget {

@@ -21,7 +21,7 @@ mod values;
 pub(crate) use alias::AliasConfig;
 pub(crate) use doctor::DoctorConfig;
 pub(crate) use dump::DumpConfig;
-pub(crate) use kinds::{Children, Format, Shell, SummaryTarget};
+pub(crate) use kinds::{CallMode, Children, Format, Shell, SummaryTarget};
 pub(crate) use link::LinkConfig;
 pub(crate) use ls::LsConfig;
 pub(crate) use settings::{SettingsError, is_required};
@@ -68,6 +68,11 @@ pub(crate) struct RunConfig {
     pub(crate) ring_size: u32,
     /// Counter pages of a segment; `None`: as many as there can be, or fewer where memory is limited.
     pub(crate) heat_size: Option<u32>,
+    /// How the program's system calls are made.
+    pub(crate) call_mode: CallMode,
+    /// Per cent of one processor's time that waiting for system calls may take besides; `None`: half of the
+    /// processors.
+    pub(crate) spin_budget: Option<u32>,
     /// Where a summary goes at exit, if anywhere.
     pub(crate) summary: Option<SummaryTarget>,
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use vmmload_consumer::Track;
 
-use super::{Children, RunConfig, Settings, Sharing, SummaryTarget, values};
+use super::{CallMode, Children, RunConfig, Settings, Sharing, SummaryTarget, values};
 
 /// Per cent of the program's time that tracking may take.
 const DEFAULT_OVERHEAD: u32 = 33;
@@ -43,7 +43,7 @@ pub(crate) enum SettingsError {
 type Take = fn(&mut Settings, &OsStr) -> Result<(), String>;
 
 /// What each variable sets.
-const VARIABLES: [(&str, Take); 10] = [
+const VARIABLES: [(&str, Take); 12] = [
     ("INTERVAL", |s, v| put(&mut s.interval, values::interval, v)),
     ("TRACK", |s, v| put(&mut s.track, values::track, v)),
     ("BUFFER", |s, v| put(&mut s.buffer, values::buffer, v)),
@@ -63,6 +63,12 @@ const VARIABLES: [(&str, Take); 10] = [
         put(&mut s.heat_size, values::heat_size, v)
     }),
     ("CHILDREN", |s, v| put(&mut s.children, values::children, v)),
+    ("CALL_MODE", |s, v| {
+        put(&mut s.call_mode, values::call_mode, v)
+    }),
+    ("SPIN_BUDGET", |s, v| {
+        put(&mut s.spin_budget, values::spin_budget, v)
+    }),
     ("SUMMARY", |s, v| {
         s.summary = Some(values::summary(v.to_owned()));
         Ok(())
@@ -137,6 +143,8 @@ impl Settings {
         put("RING_SIZE", number(self.ring_size));
         put("HEAT_SIZE", number(self.heat_size));
         put("CHILDREN", self.children.map(|c| c.name().into()));
+        put("CALL_MODE", self.call_mode.map(|mode| mode.name().into()));
+        put("SPIN_BUDGET", number(self.spin_budget));
         let summary = self.summary.as_ref().map(|target| match target {
             SummaryTarget::Stderr => "-".into(),
             SummaryTarget::File(path) => path.into(),
@@ -165,6 +173,8 @@ impl Settings {
             ring_size: self.ring_size.or(others.ring_size),
             heat_size: self.heat_size.or(others.heat_size),
             children: self.children.or(others.children),
+            call_mode: self.call_mode.or(others.call_mode),
+            spin_budget: self.spin_budget.or(others.spin_budget),
             summary: self.summary.or(others.summary),
         }
     }
@@ -183,6 +193,8 @@ impl Settings {
             sharing: Sharing::PRIVATE,
             ring_size: 65_536,
             heat_size: None,
+            call_mode: CallMode::Auto,
+            spin_budget: None,
             summary: None,
         };
         self.over(defaults)
@@ -202,6 +214,8 @@ impl Settings {
             children: self.children.unwrap_or(around.children),
             ring_size: self.ring_size.unwrap_or(around.ring_size),
             heat_size: self.heat_size.or(around.heat_size),
+            call_mode: self.call_mode.unwrap_or(around.call_mode),
+            spin_budget: self.spin_budget.or(around.spin_budget),
             summary: self.summary.or(around.summary),
         })
     }
@@ -269,7 +283,7 @@ mod tests {
         Settings::from_environment(&environment(strings)).unwrap()
     }
 
-    const ALL: [&str; 10] = [
+    const ALL: [&str; 12] = [
         "VMMLOAD_INTERVAL=1s500ms",
         "VMMLOAD_TRACK=readwrite",
         "VMMLOAD_BUFFER=1024",
@@ -279,6 +293,8 @@ mod tests {
         "VMMLOAD_RING_SIZE=128K",
         "VMMLOAD_HEAT_SIZE=1K",
         "VMMLOAD_CHILDREN=native",
+        "VMMLOAD_CALL_MODE=spin",
+        "VMMLOAD_SPIN_BUDGET=250",
         "VMMLOAD_SUMMARY=/tmp/a b",
     ];
 
@@ -298,6 +314,8 @@ mod tests {
             },
             ring_size: 131_072,
             heat_size: Some(1024),
+            call_mode: CallMode::Spin,
+            spin_budget: Some(250),
             summary: Some(SummaryTarget::File("/tmp/a b".into())),
         };
         assert_eq!(config, expected);
@@ -340,6 +358,8 @@ mod tests {
             ("VMMLOAD_INTERVAL=soon", "write it like 100ms"),
             ("VMMLOAD_TRACK=all", "use write, readwrite or none"),
             ("VMMLOAD_CHILDREN=no", "use follow or native"),
+            ("VMMLOAD_CALL_MODE=fast", "use auto, exit or spin"),
+            ("VMMLOAD_SPIN_BUDGET=all", "use a whole number"),
             ("VMMLOAD_RING_MODE=666", "others write"),
         ] {
             let error = Settings::from_environment(&environment(&[variable])).unwrap_err();

@@ -2,7 +2,7 @@
 //!
 //! The build script has this file, too: completions and the manual page are made of it.
 
-use super::{Children, Format, Shell, SummaryTarget, values};
+use super::{CallMode, Children, Format, Shell, SummaryTarget, values};
 use clap::builder::{OsStringValueParser, TypedValueParser, ValueParser};
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
@@ -255,6 +255,21 @@ pub(crate) struct Settings {
         hide_possible_values = true
     )]
     pub(super) children: Option<Children>,
+
+    /// How system calls are made: exit: each leaves the VM; spin: a second thread runs the program meanwhile, so that
+    /// it finds the answer without leaving the VM; auto: as pays at the moment [default: auto]
+    #[arg(
+        long,
+        value_name = "MODE",
+        value_parser = values::offering("auto exit spin", values::call_mode),
+        hide_possible_values = true
+    )]
+    pub(super) call_mode: Option<CallMode>,
+
+    /// Processor time that such second threads of a process may take, in per cent of one processor's; 0: none
+    /// [default: half of the processors]
+    #[arg(long, value_name = "PERCENT", value_parser = values::spin_budget)]
+    pub(super) spin_budget: Option<u32>,
 
     /// At exit, report pages and events by mapping, to standard error (or -), or to FILE
     #[arg(

@@ -1,6 +1,6 @@
 //! What stands behind an option: text to value, or why not and what to write instead.
 
-use super::{Children, SummaryTarget};
+use super::{CallMode, Children, SummaryTarget};
 use crate::host::credentials;
 use clap::builder::{PossibleValue, TypedValueParser};
 use std::ffi::{OsStr, OsString};
@@ -14,6 +14,9 @@ const BUFFER_RANGE: RangeInclusive<u32> = 512..=65_536;
 
 /// Per cent of the program's time that tracking may take.
 const OVERHEAD_RANGE: RangeInclusive<u32> = 1..=100;
+
+/// Per cent of one processor's time: of up to a thousand processors.
+const BUDGET_RANGE: RangeInclusive<u32> = 0..=100_000;
 
 /// Records in a segment's ring: 40 KiB to 640 MiB of memory, once it is full.
 const RING_RANGE: RangeInclusive<u32> = 1024..=16_777_216;
@@ -125,6 +128,24 @@ pub(super) fn children(text: &str) -> Result<Children, String> {
         _ => {
             Err("not a way to treat processes that the command starts; use follow or native".into())
         }
+    }
+}
+
+pub(super) fn call_mode(text: &str) -> Result<CallMode, String> {
+    match text {
+        "auto" => Ok(CallMode::Auto),
+        "exit" => Ok(CallMode::Exit),
+        "spin" => Ok(CallMode::Spin),
+        _ => Err("not a way to make system calls; use auto, exit or spin".into()),
+    }
+}
+
+pub(super) fn spin_budget(text: &str) -> Result<u32, String> {
+    match text.parse::<u32>() {
+        Ok(percent) if BUDGET_RANGE.contains(&percent) => Ok(percent),
+        _ => Err(
+            "not a share of processor time; use a whole number from 0 to 100000, where 100 is one processor".into(),
+        ),
     }
 }
 

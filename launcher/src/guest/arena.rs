@@ -82,6 +82,11 @@ impl Arena {
             .expect("an address within the arena")
     }
 
+    /// The first words of the frame at `gpa`. See [`Arena::word`].
+    pub(crate) fn words<const N: usize>(&self, gpa: GuestAddress) -> [&AtomicU64; N] {
+        std::array::from_fn(|i| self.word(gpa.unchecked_add(8 * i as u64)))
+    }
+
     /// Copies `bytes` to `gpa`, which must lie within the arena (see [`Arena::word`]).
     pub(crate) fn write(&self, gpa: GuestAddress, bytes: &[u8]) {
         for (i, chunk) in bytes.chunks(8).enumerate() {

@@ -11,7 +11,7 @@ use super::layout::{
     TSS_SELECTOR, USER_CS, USER_DS, USER32_CS,
 };
 use super::page_tables::PageTables;
-use super::stubs;
+use super::{stub_page, stubs};
 use crate::kvm::vm::Vm;
 
 // Control registers: Intel SDM volume 3A, section 2.5.
@@ -182,19 +182,14 @@ pub(crate) fn sregs(reset: kvm_sregs, id: u32, root: GuestAddress, cpu: CpuFeatu
     s
 }
 
-/// Writes the tables that all vCPUs share, and the stub page at `stub_page` of the user half, whose
-/// frame it returns.
+/// Writes the tables that all vCPUs share, and the stub page, whose frame it returns.
 ///
 /// # Errors
 /// What growing the page tables says.
-pub(crate) fn write_shared(
-    vm: &Vm,
-    tables: &PageTables,
-    stub_page: u64,
-) -> io::Result<GuestAddress> {
+pub(crate) fn write_shared(vm: &Vm, tables: &PageTables) -> io::Result<GuestAddress> {
     let arena = tables.arena();
-    let idt = tables.map_system(vm, IDT, false)?;
-    let code = tables.map_system(vm, EXCEPTION_STUBS, false)?;
+    let idt = tables.map_system(vm, IDT)?;
+    let code = tables.map_system(vm, EXCEPTION_STUBS)?;
     for vector in 0..32u8 {
         let offset = u64::from(vector) * stubs::EXCEPTION_STRIDE;
         arena.write(code.unchecked_add(offset), &stubs::exception(vector));
@@ -206,8 +201,8 @@ pub(crate) fn write_shared(
         }
         arena.write(idt.unchecked_add(u64::from(vector) * 16), &gate);
     }
-    let page = tables.map_system(vm, stub_page, true)?;
-    arena.write(page, &stubs::SYSCALL_PAGE);
+    let page = tables.system_page(vm)?;
+    arena.write(page, stub_page::code());
     Ok(page)
 }
 
@@ -227,19 +222,29 @@ fn interrupt_gate(target: u64, user: bool) -> [u8; 16] {
 /// Where a vCPU's own pages lie.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct VcpuPages {
+    /// The top-level table.
+    pub root: GuestAddress,
+    /// The request page.
+    pub request: GuestAddress,
     /// The ring-0 stack.
     pub stack: GuestAddress,
     /// The global descriptor table.
     pub gdt: GuestAddress,
 }
 
-/// Makes vCPU `id`'s task state segment, descriptor table and ring-0 stack.
+/// Makes vCPU `id`'s task state segment, descriptor table, ring-0 stack and request page, and the tables that map
+/// them and the stub page in the frame `stub`.
 ///
 /// # Errors
 /// What growing the page tables says.
-pub(crate) fn write_vcpu(vm: &Vm, tables: &PageTables, id: u32) -> io::Result<VcpuPages> {
+pub(crate) fn write_vcpu(
+    vm: &Vm,
+    tables: &PageTables,
+    stub: GuestAddress,
+    id: u32,
+) -> io::Result<VcpuPages> {
     let arena = tables.arena();
-    let frame = tables.map_system(vm, layout::tss(id), false)?;
+    let frame = tables.map_system(vm, layout::tss(id))?;
     let mut tss = [0u8; TSS_LIMIT + 4];
     let stack_top = (layout::stack_page(id) + PAGE).to_le_bytes();
     tss[4..12].copy_from_slice(&stack_top); // RSP0
@@ -262,8 +267,15 @@ pub(crate) fn write_vcpu(vm: &Vm, tables: &PageTables, id: u32) -> io::Result<Vc
             &descriptor.to_le_bytes(),
         );
     }
-    let stack = tables.map_system(vm, layout::stack_page(id), false)?;
-    Ok(VcpuPages { stack, gdt })
+    let stack = tables.map_system(vm, layout::stack_page(id))?;
+    let request = tables.system_page(vm)?;
+    let root = tables.add_root(vm, &[(stub, false), (request, true)])?;
+    Ok(VcpuPages {
+        root,
+        request,
+        stack,
+        gdt,
+    })
 }
 
 /// What RDPID shows on processor `cpu` of memory node `node`: vdso_encode_cpunode of

@@ -4,8 +4,10 @@
 //! guest-virtual                              guest-physical
 //! 0                  the program: the same   0          arena: page tables and system pages
 //!   ...              addresses as on the     4 GiB      chunk slots, in order of first use:
-//! 2^47               host, and one stub        ...      gpa = slot base + (va - chunk base)
-//!                    page the host reserved
+//! 2^47               host, and the window      ...      gpa = slot base + (va - chunk base)
+//!                    that the host reserved:
+//!   + 0              stub page               (both in the arena)
+//!   + 0x1000         per vCPU: request page
 //! SYSTEM             IDT                     (all of it in the arena, supervisor only)
 //!   + 0x1000         exception stubs
 //!   + 0x10_0000      per vCPU: TSS and GDT, guard, stack, guard
@@ -32,6 +34,10 @@ pub(crate) const ARENA_BASE: GuestAddress = GuestAddress(0);
 
 /// Guest-physical address of the first chunk slot; the arena ends below.
 pub(crate) const CHUNKS_BASE: GuestAddress = GuestAddress(1 << 32);
+
+/// Bytes of the window, which begins at a multiple of that: what one leaf table maps, so that each vCPU can have a leaf
+/// table of its own there.
+pub(crate) const WINDOW: u64 = 512 * PAGE;
 
 /// Guest-virtual base of the system pages, supervisor only, in the half that programs cannot use.
 pub(crate) const SYSTEM: u64 = 0xffff_8000_0000_0000;

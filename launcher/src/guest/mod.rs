@@ -6,4 +6,7 @@ pub(crate) mod boot;
 pub(crate) mod chunks;
 pub(crate) mod layout;
 pub(crate) mod page_tables;
+pub(crate) mod request;
+mod roots;
+pub(crate) mod stub_page;
 pub(crate) mod stubs;

@@ -4,15 +4,18 @@
 //! outlive them (the processor ignores a non-present entry), because the harvester asks them: the dirty
 //! bit, whether a page in the dirty log was really stored to, since KVM also logs a page that it merely
 //! mapped writable on a read; the accessed bit, whether a page was read.
+//!
+//! All vCPUs share these tables, but for the way to the window, where each has pages of its own (`roots`).
 
 use std::io;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use vm_memory::{Address, GuestAddress};
 
 use super::arena::Arena;
-use super::layout::PAGE;
+use super::layout::{PAGE, USER_END};
+use super::roots::{Places, Root, Roots, index};
 use crate::kvm::vm::Vm;
 
 // Bits of an entry: Intel SDM volume 3A, section 4.5, table 4-20.
@@ -49,8 +52,8 @@ impl Access {
 pub(crate) struct PageTables {
     arena: Box<Arena>,
     root: GuestAddress,
-    /// Held while tables are added, so that two faults never add the same one twice.
-    grow: Mutex<()>,
+    /// Locked while tables are added, so that two faults never add the same one twice.
+    roots: Mutex<Roots>,
     /// Bits with which leaf entries start out, since nobody will ask for them: that saves the processor
     /// from setting them.
     preset: u64,
@@ -79,25 +82,67 @@ pub(crate) struct Touched {
 pub(crate) type Accessed = Vec<(GuestAddress, u64)>;
 
 impl PageTables {
-    /// Empty tables in a fresh arena.
+    /// Empty tables in a fresh arena. `window`: the first address of the leaf table's span in which each vCPU has
+    /// pages of its own.
     ///
     /// # Errors
     /// As [`Arena::allocate`].
-    pub(crate) fn new(vm: &Vm, watched: Watched) -> io::Result<Self> {
+    pub(crate) fn new(vm: &Vm, window: u64, watched: Watched) -> io::Result<Self> {
         let unless = |watched, bit| if watched { 0 } else { bit };
         let arena = Arena::new();
         let root = arena.allocate(vm)?;
         Ok(Self {
             arena,
             root,
-            grow: Mutex::new(()),
+            roots: Mutex::new(Roots::new(window)),
             preset: unless(watched.writes, DIRTY) | unless(watched.reads, ACCESSED),
         })
     }
 
-    /// Guest-physical address of the top-level table, for CR3.
-    pub(crate) fn root(&self) -> GuestAddress {
-        self.root
+    fn roots(&self) -> MutexGuard<'_, Roots> {
+        self.roots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes the tables of one vCPU: they show what all share, and from the window's first address on the system
+    /// pages `window`, for which ring 3 has the right to execute and, with true, the right to store. Returns the
+    /// guest-physical address of the root, for CR3.
+    ///
+    /// # Errors
+    /// As [`Arena::allocate`].
+    pub(crate) fn add_root(
+        &self,
+        vm: &Vm,
+        window: &[(GuestAddress, bool)],
+    ) -> io::Result<GuestAddress> {
+        let mut roots = self.roots();
+        let start = roots.window();
+        let leaf = self.arena.allocate(vm)?;
+        for (i, &(frame, write)) in window.iter().enumerate() {
+            let rights = if write { WRITABLE } else { 0 };
+            let entry = frame.raw_value() | PRESENT | USER | ACCESSED | DIRTY | rights;
+            let at = leaf.unchecked_add(8 * (index(start, 0) + i as u64));
+            self.arena.word(at).store(entry, Ordering::Relaxed);
+        }
+        let mut root = Root {
+            tables: [GuestAddress(0); 3],
+        };
+        let mut below = leaf;
+        for level in 1..=3 {
+            let table = self.arena.allocate(vm)?;
+            if let Ok(shared) = self.table_of(start, level) {
+                for at in (0..PAGE).step_by(8) {
+                    let entry = self.arena.word(shared.unchecked_add(at));
+                    let copy = self.arena.word(table.unchecked_add(at));
+                    copy.store(entry.load(Ordering::Relaxed), Ordering::Relaxed);
+                }
+            }
+            self.entry(table, start, level)
+                .store(upper_entry(below), Ordering::Relaxed);
+            root.tables[level as usize - 1] = table;
+            below = table;
+        }
+        roots.add(root);
+        Ok(below)
     }
 
     /// The memory behind the tables, for system pages.
@@ -106,14 +151,18 @@ impl PageTables {
     }
 
     fn entry(&self, table: GuestAddress, va: u64, level: u32) -> &AtomicU64 {
-        let index = (va >> (12 + 9 * level)) & 511;
-        self.arena.word(table.unchecked_add(8 * index))
+        self.arena.word(table.unchecked_add(8 * index(va, level)))
     }
 
     /// The leaf table of `va`, or the level (1 to 3) at which the walk ended.
     fn walk(&self, va: u64) -> Result<GuestAddress, u32> {
+        self.table_of(va, 0)
+    }
+
+    /// The shared table that holds the entry of `lowest` (0 to 3) for `va`, or the level at which the walk ended.
+    fn table_of(&self, va: u64, lowest: u32) -> Result<GuestAddress, u32> {
         let mut table = self.root;
-        for level in (1..=3).rev() {
+        for level in (lowest + 1..=3).rev() {
             // Pairs with the Release store in `grow_to`: a table is seen only once it is zeroed.
             match self.entry(table, va, level).load(Ordering::Acquire) {
                 e if e & PRESENT == 0 => return Err(level),
@@ -124,16 +173,17 @@ impl PageTables {
     }
 
     fn grow_to(&self, vm: &Vm, va: u64) -> io::Result<GuestAddress> {
-        let _guard = self.grow.lock().unwrap_or_else(|e| e.into_inner());
+        let roots = self.roots();
         let mut table = self.root;
         for level in (1..=3).rev() {
             let entry = self.entry(table, va, level);
             let mut value = entry.load(Ordering::Acquire);
             if value & PRESENT == 0 {
-                // Upper levels allow everything; the leaves decide.
-                let next = self.arena.allocate(vm)?;
-                value = next.raw_value() | PRESENT | WRITABLE | USER | ACCESSED;
+                value = upper_entry(self.arena.allocate(vm)?);
                 entry.store(value, Ordering::Release);
+                for copy in roots.places(va, level).copies() {
+                    self.arena.word(copy).store(value, Ordering::Release);
+                }
             }
             table = GuestAddress(value & ADDRESS);
         }
@@ -175,17 +225,23 @@ impl PageTables {
         Ok(())
     }
 
-    /// Makes supervisor (or, with `user`, executable user) entries for one system page.
+    /// A zeroed page for [`PageTables::add_root`].
     ///
     /// # Errors
     /// As [`Arena::allocate`].
-    pub(crate) fn map_system(&self, vm: &Vm, va: u64, user: bool) -> io::Result<GuestAddress> {
+    pub(crate) fn system_page(&self, vm: &Vm) -> io::Result<GuestAddress> {
+        let _roots = self.roots();
+        self.arena.allocate(vm)
+    }
+
+    /// Makes a supervisor entry for one system page.
+    ///
+    /// # Errors
+    /// As [`Arena::allocate`].
+    pub(crate) fn map_system(&self, vm: &Vm, va: u64) -> io::Result<GuestAddress> {
         let table = self.grow_to(vm, va)?;
-        let frame = {
-            let _guard = self.grow.lock().unwrap_or_else(|e| e.into_inner());
-            self.arena.allocate(vm)?
-        };
-        let bits = PRESENT | ACCESSED | DIRTY | if user { USER } else { WRITABLE };
+        let frame = self.system_page(vm)?;
+        let bits = PRESENT | WRITABLE | ACCESSED | DIRTY;
         self.entry(table, va, 0)
             .store(frame.raw_value() | bits, Ordering::Release);
         Ok(frame)
@@ -277,7 +333,7 @@ impl PageTables {
     /// translations are flushed or dropped; so the tables of `recent` are looked at once more.
     pub(crate) fn scan_accessed(&self, recent: &mut Accessed, mut f: impl FnMut(u64, bool)) {
         let mut found = Accessed::new();
-        self.accessed_tables(self.root, 0, 3, &mut found);
+        self.accessed_tables(&self.roots(), self.root, 0, 3, &mut found);
         let again = recent
             .iter()
             .filter(|table| found.binary_search_by_key(&table.1, |seen| seen.1).is_err());
@@ -289,8 +345,15 @@ impl PageTables {
 
     /// Whether anything was accessed since the last scan.
     pub(crate) fn is_accessed(&self) -> bool {
-        let mut lower_half = (0..256).map(|i| self.root.unchecked_add(8 * i));
-        lower_half.any(|at| self.arena.word(at).load(Ordering::Relaxed) & ACCESSED != 0)
+        let roots = self.roots();
+        // Each access but those to the window goes through an entry of which each vCPU has a copy.
+        let copied = roots.copied().filter(|&(va, _)| va < USER_END);
+        copied
+            .flat_map(|(va, level)| roots.places(va, level).copies())
+            .any(|copy| {
+                let entry = self.arena.word(copy).load(Ordering::Relaxed);
+                entry & (PRESENT | ACCESSED) == PRESENT | ACCESSED
+            })
     }
 
     fn scan_leaf(&self, table: GuestAddress, start: u64, f: &mut impl FnMut(u64, bool)) {
@@ -304,22 +367,45 @@ impl PageTables {
     }
 
     /// Adds the accessed leaf tables below `table`, which maps the addresses from `start` on, in order.
-    fn accessed_tables(&self, table: GuestAddress, start: u64, level: u32, found: &mut Accessed) {
+    fn accessed_tables(
+        &self,
+        roots: &Roots,
+        table: GuestAddress,
+        start: u64,
+        level: u32,
+        found: &mut Accessed,
+    ) {
         // The upper half of the root is the launcher's.
         let entries = if level == 3 { 256 } else { 512 };
         for index in 0..entries {
             let entry = self.arena.word(table.unchecked_add(8 * index));
             let value = entry.load(Ordering::Acquire);
-            if value & (PRESENT | ACCESSED) != PRESENT | ACCESSED {
+            let va = start + (index << (12 + 9 * level));
+            if value & PRESENT == 0 || !self.take_upper(roots.places(va, level), entry) {
                 continue;
             }
-            entry.fetch_and(!ACCESSED, Ordering::AcqRel);
             let next = GuestAddress(value & ADDRESS);
-            let va = start + (index << (12 + 9 * level));
             match level {
                 1 => found.push((next, va)),
-                _ => self.accessed_tables(next, va, level - 1, found),
+                _ => self.accessed_tables(roots, next, va, level - 1, found),
             }
+        }
+    }
+
+    /// Clears the accessed bit of an entry of an upper level, which lies in `places`, and says whether it was set in
+    /// one of them.
+    fn take_upper(&self, places: Places<'_>, shared: &AtomicU64) -> bool {
+        let take = |entry: &AtomicU64| {
+            entry.load(Ordering::Relaxed) & ACCESSED != 0
+                && entry.fetch_and(!ACCESSED, Ordering::AcqRel) & ACCESSED != 0
+        };
+        match places {
+            Places::Shared => take(shared),
+            Places::Copies { .. } => places
+                .copies()
+                .fold(false, |taken, copy| take(self.arena.word(copy)) | taken),
+            // On the way to the window, which all processors take.
+            Places::Own => true,
         }
     }
 
@@ -344,6 +430,11 @@ impl PageTables {
             Err(_) => false,
         }
     }
+}
+
+/// An entry that leads to `table`. Upper levels allow everything; the leaves decide.
+fn upper_entry(table: GuestAddress) -> u64 {
+    table.raw_value() | PRESENT | WRITABLE | USER | ACCESSED
 }
 
 fn touched(entry: u64) -> Touched {

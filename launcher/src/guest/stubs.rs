@@ -1,30 +1,11 @@
-//! The few instructions of ours that the guest executes.
+//! The exceptions' stubs, and what they leave. (For that of system calls, see `stub_page`.)
 
 use std::sync::atomic::Ordering;
 
 use vm_memory::{Address, GuestAddress};
 
 use super::arena::Arena;
-use super::layout::{PORT_EXCEPTION, PORT_SYSCALL};
-
-/// Offset of the system-call entry in the stub page (MSR_LSTAR points there): `out` to
-/// [`PORT_SYSCALL`].
-pub(crate) const SYSCALL_ENTRY: u64 = 0;
-/// Offset of the `sysretq` that goes back to ring 3, where the entry was in ring 0.
-pub(crate) const SYSCALL_RETURN: u64 = 2;
-/// Offset from which the guests of `probes` are placed.
-pub(crate) const PROBES: u64 = 16;
-
-/// Contents of the stub page up to the last instruction.
-pub(crate) const SYSCALL_PAGE: [u8; 7] = [
-    0xe6,
-    PORT_SYSCALL as u8, // out PORT_SYSCALL, al
-    0x48,
-    0x0f,
-    0x07, // sysretq
-    0x0f,
-    0x0b, // ud2: nothing comes here
-];
+use super::layout::PORT_EXCEPTION;
 
 /// Debug exception, the vector.
 pub(crate) const DEBUG: u8 = 1;

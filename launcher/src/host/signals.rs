@@ -156,6 +156,36 @@ pub(crate) fn catch_own_faults_only() {
     set_mask(!FAULTS);
 }
 
+/// What a runner is called by. One that few programs use, and none of the real-time signals, which may fail at a limit.
+const CALL: i32 = libc::SIGSTKFLT;
+
+/// What a runner blocks while it runs a vCPU.
+pub(crate) const BLOCKED_IN_RUNNER: u64 = !(FAULTS | 1 << (CALL - 1));
+
+/// Calls runner `tid` of this process out of KVM_RUN.
+pub(crate) fn call_runner(tid: i32) {
+    // SAFETY: getpid and tgkill touch no memory.
+    unsafe {
+        let process = libc::getpid() as u64;
+        relay::raw(
+            libc::SYS_tgkill,
+            [process, tid as u64, CALL as u64, 0, 0, 0],
+        );
+    }
+}
+
+/// In a runner that was called: the call is over. Its own is taken before any that the process was sent.
+pub(crate) fn take_call() {
+    let set = 1u64 << (CALL - 1);
+    let at_once = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    let args = [&raw const set as u64, 0, &raw const at_once as u64, 8, 0, 0];
+    // SAFETY: set and time are readable for the call.
+    unsafe { relay::raw(libc::SYS_rt_sigtimedwait, args) };
+}
+
 /// A signal that looks like a fault, but was sent, and found only a thread of the launcher's own to take
 /// it: all of the program's block it. It waits for the first one.
 fn pass_on(signal: i32, info: *const SigInfo) {

@@ -2,7 +2,9 @@
 
 pub(crate) mod caps;
 pub(crate) mod dirty_ring;
+pub(crate) mod exits;
 mod first_run;
+mod signal_mask;
 pub(crate) mod spare_slot;
 pub(crate) mod stats;
 pub(crate) mod tsc;

@@ -1,4 +1,4 @@
-//! One vCPU: a KVM_RUN becomes an [`Exit`], with the program's registers as the program left them.
+//! One vCPU: its state, and KVM_RUN. What came of a KVM_RUN, `exits` tells.
 //!
 //! Registers travel in the page that KVM shares (`KVM_CAP_SYNC_REGS`); segment registers are only
 //! fetched and stored where an exception went through ring 0.
@@ -11,16 +11,14 @@ use kvm_bindings::{
     kvm_xcr, kvm_xcrs, kvm_xsave,
 };
 use kvm_ioctls::{SyncReg, VcpuExit, VcpuFd};
-use vm_memory::Address;
 
 use super::dirty_ring::DirtyRing;
 use super::{first_run, tsc};
 use crate::guest::boot::{self, CpuFeatures, VcpuPages};
-use crate::guest::layout::{self, PAGE, PORT_EXCEPTION, PORT_SYSCALL};
-use crate::guest::stubs::{self, ExceptionFrame};
+use crate::guest::request::RequestPage;
+use crate::guest::stub_page;
 use crate::host::processor;
 use crate::machine::Machine;
-use crate::probes::syscall_entry::SyscallEntry;
 
 const MSR_STAR: u32 = 0xc000_0081;
 const MSR_LSTAR: u32 = 0xc000_0082;
@@ -28,49 +26,28 @@ const MSR_SYSCALL_MASK: u32 = 0xc000_0084;
 const MSR_TSC_AUX: u32 = 0xc000_0103;
 
 /// Flags that are always one, or that ring 3 runs with: bit 1 and IF.
-const RFLAGS_USER: u64 = 0x202;
-/// Resume flag, which SYSRET must not carry along.
-const RFLAGS_RESUME: u64 = 1 << 16;
-/// Trap flag: SYSRET would trap before the next instruction, where the kernel lets that one pass.
-const RFLAGS_TRAP: u64 = 1 << 8;
-
+pub(super) const RFLAGS_USER: u64 = 0x202;
 /// Page-level write-through, a bit of CR3 that changes no translation.
 const CR3_WRITE_THROUGH: u64 = 1 << 3;
 
-/// General-protection fault, the vector.
-pub(crate) const VECTOR_GP: u64 = 13;
-
-/// An exception that the guest took.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Trap {
-    /// Vector, 0 to 31.
-    pub vector: u64,
-    /// Error code, 0 where the exception has none.
-    pub error: u64,
-    /// The faulting address, for page faults.
-    pub cr2: u64,
-}
-
-/// Why the guest stopped. Except for `RingFull`, the registers are the program's.
+/// What KVM_RUN came back with; the registers are as KVM shows them.
 #[derive(Debug)]
-pub(crate) enum Exit {
-    /// A system call: number in rax; rip behind the instruction.
-    Syscall,
-    /// An exception in the program.
-    Exception(Trap),
-    /// The dirty ring must be drained before the guest can go on.
-    RingFull,
-    /// A signal is waiting.
+pub(crate) enum Raw {
+    /// An `out` to this port or, with None, an `in`.
+    Port(Option<u16>),
+    /// A signal, or `immediate_exit`.
     Interrupted,
-    /// The host cannot provide a page that the guest's tables offer; KVM does not say which.
+    /// The dirty ring is full.
+    RingFull,
+    /// The host cannot provide a page.
     BadMemory,
-    /// Something that a working launcher and KVM never show.
+    /// What a working KVM never shows.
     Broken(String),
 }
 
 /// How the registers go back to the processor at the next entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Resume {
+pub(super) enum Resume {
     /// Untouched.
     AsIs,
     /// General registers only: the guest is in ring 3.
@@ -83,15 +60,16 @@ enum Resume {
 
 /// One vCPU. Only ever touched by the thread that runs it.
 pub(crate) struct Vcpu {
-    machine: &'static Machine,
-    fd: VcpuFd,
-    id: u32,
-    pages: VcpuPages,
+    pub(super) machine: &'static Machine,
+    pub(super) fd: VcpuFd,
+    pub(super) id: u32,
+    pub(super) pages: VcpuPages,
+    requests: RequestPage<'static>,
     /// The processor that the guest is told it runs on; negative before the first entry.
     cpu: i32,
-    resume: Resume,
+    pub(super) resume: Resume,
     /// As it was fetched for the last exception, or as a new thread starts.
-    sregs: Option<Box<kvm_sregs>>,
+    pub(super) sregs: Option<Box<kvm_sregs>>,
 }
 
 fn msr(index: u32, data: u64) -> kvm_msr_entry {
@@ -120,12 +98,14 @@ impl Vcpu {
         // Not every KVM lists as supported all that its vCPUs then show.
         let shown = fd.get_cpuid2(KVM_MAX_CPUID_ENTRIES).map_err(errno)?;
         let cpu = machine.set_cpu(CpuFeatures::of(&shown, processor::host_xcr0()));
-        let pages = boot::write_vcpu(&machine.vm, &machine.tables, id)?;
+        let pages = boot::write_vcpu(&machine.vm, &machine.tables, machine.stub_frame, id)?;
+        let requests = machine.tables.arena().words(pages.request);
         let mut vcpu = Self {
             machine,
             fd,
             id,
             pages,
+            requests: RequestPage::new(requests),
             cpu: -1,
             resume: Resume::AsIs,
             sregs: None,
@@ -161,13 +141,13 @@ impl Vcpu {
         Ok(boot::sregs(
             reset,
             self.id,
-            self.machine.tables.root(),
+            self.pages.root,
             self.machine.cpu(),
         ))
     }
 
     fn set_model_registers(&self) -> io::Result<()> {
-        let lstar = self.machine.stub_page + stubs::SYSCALL_ENTRY;
+        let lstar = self.machine.window + stub_page::SYSCALL_ENTRY;
         let needed = [
             msr(MSR_STAR, boot::STAR),
             msr(MSR_LSTAR, lstar),
@@ -221,6 +201,16 @@ impl Vcpu {
         Ok(())
     }
 
+    /// The page in which its guest asks for calls.
+    pub(crate) fn requests(&self) -> &RequestPage<'static> {
+        &self.requests
+    }
+
+    /// Frequency of the time-stamp counter in kHz, where KVM knows it.
+    pub(crate) fn tsc_khz(&self) -> Option<u32> {
+        self.fd.get_tsc_khz().ok().filter(|&khz| khz > 0)
+    }
+
     /// The machine whose vCPU this is.
     pub(crate) fn machine(&self) -> &'static Machine {
         self.machine
@@ -234,6 +224,13 @@ impl Vcpu {
     /// Where a signal handler must store 1 to make the next KVM_RUN return at once.
     pub(crate) fn immediate_exit(&mut self) -> *mut u8 {
         &raw mut self.fd.get_kvm_run().immediate_exit
+    }
+
+    /// Whether a signal handler has stored it.
+    pub(crate) fn is_kicked(&mut self) -> bool {
+        let kick = self.immediate_exit();
+        // SAFETY: it is a byte of the page that KVM shares, and a handler may store to it at any moment.
+        unsafe { kick.read_volatile() != 0 }
     }
 
     /// The program's general registers.
@@ -323,46 +320,26 @@ impl Vcpu {
         Ok(())
     }
 
-    /// Runs the guest until something must be done for it.
-    pub(crate) fn run(&mut self) -> Exit {
-        match self.run_to_port() {
-            Ok(port) => self.port_exit(port),
-            Err(exit) => exit,
-        }
-    }
-
-    /// Runs the guest until it executes an `out` (to this port) or, with None, an `in`, and leaves
-    /// the registers as KVM shows them; an error is any other exit.
-    pub(crate) fn run_to_port(&mut self) -> Result<Option<u16>, Exit> {
+    /// Runs the guest until KVM_RUN comes back, with the registers as they were set.
+    pub(crate) fn enter(&mut self) -> Raw {
         self.show_cpu();
         if let Err(e) = self.store_registers() {
-            let what = format!("the segment registers cannot be set: {e}");
-            return Err(Exit::Broken(what));
+            return Raw::Broken(format!("the segment registers cannot be set: {e}"));
         }
         loop {
-            let outcome = match self.fd.run() {
-                Ok(VcpuExit::IoOut(port, _)) => Ok(Some(port)),
-                Ok(VcpuExit::IoIn(..)) => Ok(None),
-                Ok(VcpuExit::Unsupported(KVM_EXIT_DIRTY_RING_FULL)) => return Err(Exit::RingFull),
-                Ok(VcpuExit::Intr) => Err(libc::EINTR),
-                Ok(other) => return Err(Exit::Broken(format!("KVM_RUN returned {other:?}"))),
-                Err(e) => Err(e.errno()),
+            return match self.fd.run() {
+                Ok(VcpuExit::IoOut(port, _)) => Raw::Port(Some(port)),
+                Ok(VcpuExit::IoIn(..)) => Raw::Port(None),
+                Ok(VcpuExit::Unsupported(KVM_EXIT_DIRTY_RING_FULL)) => Raw::RingFull,
+                Ok(VcpuExit::Intr) => Raw::Interrupted,
+                Ok(other) => Raw::Broken(format!("KVM_RUN returned {other:?}")),
+                Err(e) => match e.errno() {
+                    libc::EAGAIN => continue,
+                    libc::EINTR => Raw::Interrupted,
+                    libc::EFAULT => Raw::BadMemory,
+                    _ => Raw::Broken(format!("KVM_RUN failed: {}", errno(e))),
+                },
             };
-            match outcome {
-                Ok(port) => return Ok(port),
-                Err(libc::EINTR) => {
-                    if self.interrupted_in_user_code() {
-                        return Err(Exit::Interrupted);
-                    }
-                    self.fd.set_kvm_immediate_exit(0);
-                }
-                Err(libc::EAGAIN) => {}
-                Err(libc::EFAULT) => return Err(Exit::BadMemory),
-                Err(e) => {
-                    let e = io::Error::from_raw_os_error(e);
-                    return Err(Exit::Broken(format!("KVM_RUN failed: {e}")));
-                }
-            }
         }
     }
 
@@ -371,7 +348,7 @@ impl Vcpu {
             Resume::AsIs => {}
             Resume::Registers => self.fd.set_sync_dirty_reg(SyncReg::Register),
             Resume::Sysret => {
-                let rip = self.machine.stub_page + stubs::SYSCALL_RETURN;
+                let rip = self.machine.window + stub_page::sysret();
                 let regs = &mut self.fd.sync_regs_mut().regs;
                 regs.rcx = regs.rip;
                 regs.r11 = regs.rflags;
@@ -392,98 +369,6 @@ impl Vcpu {
             }
         }
         Ok(())
-    }
-
-    /// An `out` (or, with None, an `in`): ours, or the program's own, which it may not execute.
-    fn port_exit(&mut self, port: Option<u16>) -> Exit {
-        let rip = self.fd.sync_regs_mut().regs.rip;
-        let entry = self.machine.stub_page + stubs::SYSCALL_ENTRY;
-        // KVM implementations differ in whether rip is at the `out` or behind it.
-        if port == Some(PORT_SYSCALL) && (entry..=entry + 2).contains(&rip) {
-            self.take_syscall_return();
-            return Exit::Syscall;
-        }
-        if port == Some(PORT_EXCEPTION) && rip >= layout::SYSTEM {
-            return self.exception();
-        }
-        self.resume = Resume::Registers;
-        Exit::Exception(Trap {
-            vector: VECTOR_GP,
-            error: 0,
-            cr2: 0,
-        })
-    }
-
-    /// Makes the registers those of the program: SYSCALL left rip in rcx and rflags in r11.
-    fn take_syscall_return(&mut self) {
-        let ring0 = self.machine.entry.get() == Some(&SyscallEntry::Ring0);
-        let regs = &mut self.fd.sync_regs_mut().regs;
-        self.resume = match (ring0, regs.r11 & RFLAGS_TRAP) {
-            (true, 0) => Resume::Sysret,
-            (true, _) => Resume::Segments,
-            (false, _) => Resume::Registers,
-        };
-        regs.rip = regs.rcx;
-        regs.rflags = (regs.r11 & !RFLAGS_RESUME) | RFLAGS_USER;
-    }
-
-    fn exception(&mut self) -> Exit {
-        let sregs = match self.sregs() {
-            Ok(sregs) => sregs,
-            Err(e) => return Exit::Broken(format!("KVM_GET_SREGS failed: {e}")),
-        };
-        let Some(frame) = self.exception_frame() else {
-            let rsp = self.fd.sync_regs_mut().regs.rsp;
-            return Exit::Broken(format!("an exception left its frame at {rsp:#x}"));
-        };
-        if frame.cs & 3 == 0 {
-            return self.exception_in_ring0(&frame);
-        }
-        let regs = &mut self.fd.sync_regs_mut().regs;
-        (regs.rip, regs.rflags, regs.rsp) = (frame.rip, frame.rflags, frame.rsp);
-        let trap = Trap {
-            vector: frame.vector,
-            error: frame.error,
-            cr2: sregs.cr2,
-        };
-        self.sregs = Some(Box::new(sregs));
-        self.resume = Resume::Segments;
-        Exit::Exception(trap)
-    }
-
-    /// A debug trap that was pending when the program executed SYSCALL (after MOV SS; on some processors
-    /// by the trap flag) comes before the stub's first instruction: the call goes on.
-    fn exception_in_ring0(&mut self, frame: &ExceptionFrame) -> Exit {
-        let entry = self.machine.stub_page + stubs::SYSCALL_ENTRY;
-        if frame.vector != u64::from(stubs::DEBUG) || frame.rip != entry {
-            return Exit::Broken(format!("an exception in ring 0: {frame:x?}"));
-        }
-        self.fd.sync_regs_mut().regs.rsp = frame.rsp;
-        self.take_syscall_return();
-        self.resume = Resume::Segments;
-        Exit::Syscall
-    }
-
-    fn exception_frame(&mut self) -> Option<ExceptionFrame> {
-        let rsp = self.fd.sync_regs_mut().regs.rsp;
-        let offset = rsp.checked_sub(layout::stack_page(self.id))?;
-        if offset > PAGE - 8 * stubs::EXCEPTION_WORDS || offset % 8 != 0 {
-            return None;
-        }
-        let place = self.pages.stack.unchecked_add(offset);
-        Some(ExceptionFrame::read(self.machine.tables.arena(), place))
-    }
-
-    /// After EINTR: whether the registers are the program's. In a stub they are not yet: one more
-    /// entry leaves it at once.
-    fn interrupted_in_user_code(&mut self) -> bool {
-        let stub = self.machine.stub_page;
-        let rip = self.fd.sync_regs_mut().regs.rip;
-        if rip == stub + stubs::SYSCALL_RETURN {
-            self.take_syscall_return();
-            return true;
-        }
-        rip < layout::SYSTEM && !(stub..stub + PAGE).contains(&rip)
     }
 }
 

@@ -17,7 +17,8 @@ use std::io;
 
 use kvm_bindings::kvm_regs;
 
-use crate::kvm::vcpu::{Exit, Vcpu};
+use crate::kvm::exits::Exit;
+use crate::kvm::vcpu::Vcpu;
 
 /// Runs a probe's guest from its first instruction, with these registers, to its `syscall`.
 fn run_guest(vcpu: &mut Vcpu, code: &[u8], regs: kvm_regs) -> io::Result<()> {
@@ -37,6 +38,6 @@ fn start_guest(vcpu: &mut Vcpu, code: &[u8], regs: kvm_regs) -> io::Result<()> {
     vcpu.start(kvm_regs { rip, ..regs }, (0, 0), None)
 }
 
-fn unexpected(exit: &Exit) -> io::Error {
+fn unexpected(exit: &impl std::fmt::Debug) -> io::Error {
     io::Error::other(format!("a guest's system call ended in {exit:?}"))
 }

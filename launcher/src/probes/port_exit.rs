@@ -9,8 +9,8 @@ use std::io;
 use kvm_bindings::kvm_regs;
 
 use super::{start_guest, unexpected};
-use crate::guest::stubs;
-use crate::kvm::vcpu::{Exit, Vcpu};
+use crate::guest::stub_page;
+use crate::kvm::vcpu::{Raw, Vcpu};
 
 /// The guest. The `out` is that of the stub which the call leads to.
 const GUEST: [u8; 2] = [0x0f, 0x05]; // syscall
@@ -31,13 +31,13 @@ pub(crate) enum PortExitRip {
 pub(crate) fn find(vcpu: &mut Vcpu) -> io::Result<PortExitRip> {
     start_guest(vcpu, &GUEST, kvm_regs::default())?;
     loop {
-        match vcpu.run_to_port() {
-            Ok(_) => break,
-            Err(Exit::Interrupted) => {}
-            Err(other) => return Err(unexpected(&other)),
+        match vcpu.enter() {
+            Raw::Port(_) => break,
+            Raw::Interrupted => {}
+            other => return Err(unexpected(&other)),
         }
     }
-    let stub = vcpu.machine().stub_page + stubs::SYSCALL_ENTRY;
+    let stub = vcpu.machine().window + stub_page::direct();
     match vcpu.regs().rip.wrapping_sub(stub) {
         0 => Ok(PortExitRip::At),
         2 => Ok(PortExitRip::Behind),

@@ -9,7 +9,7 @@ use crate::guest::layout::USER_END;
 use crate::host::guest_memory;
 use crate::host::relay::Call;
 use crate::host::signals::SigInfo;
-use crate::kvm::vcpu::Trap;
+use crate::kvm::exits::Trap;
 use crate::syscalls::{seccomp, unsupported};
 
 const VECTOR_UNDEFINED: u64 = 6;

@@ -7,7 +7,8 @@
 //! ```text
 //! 8 bytes      MAGIC
 //! 8 each       interval, track, buffer, max-overhead, children, ring-mode, ring-group (NONE: any),
-//!              its user namespace, ring-size, heat-size (NONE: not chosen), summary, mask,
+//!              its user namespace, ring-size, heat-size (NONE: not chosen), call-mode,
+//!              spin-budget (NONE: not chosen), summary, mask,
 //!              descriptors of launcher, /proc, program and summary (NONE: there is none), is-typed
 //! strings      summary's file, execfn, name, path
 //! lists        argv, envp
@@ -38,7 +39,7 @@ use super::command;
 use super::packing::{NONE, Reader, put_known, put_number, put_process, put_seccomp, put_string};
 use super::seccomp::Setting;
 use super::state::Descent;
-use crate::cli::{Children, RunConfig, Sharing, SummaryTarget};
+use crate::cli::{CallMode, Children, RunConfig, Sharing, SummaryTarget};
 use crate::host::descriptors::{self, Parked};
 use crate::host::origin;
 use crate::machine::Known;
@@ -192,6 +193,8 @@ fn encode(outgoing: &Outgoing) -> Vec<u8> {
         config.sharing.namespace.unwrap_or(NONE),
         config.ring_size.into(),
         config.heat_size.map_or(NONE, u64::from),
+        config.call_mode as u64,
+        config.spin_budget.map_or(NONE, u64::from),
         kind,
         outgoing.mask,
         descriptor(launcher()),
@@ -250,6 +253,8 @@ struct Numbers {
     sharing: Sharing,
     ring_size: u32,
     heat_size: Option<u32>,
+    call_mode: CallMode,
+    spin_budget: Option<u32>,
     summary: u64,
     mask: u64,
     launcher: u64,
@@ -287,6 +292,8 @@ fn decode(bytes: &[u8]) -> Option<Launch> {
         sharing: numbers.sharing,
         ring_size: numbers.ring_size,
         heat_size: numbers.heat_size,
+        call_mode: numbers.call_mode,
+        spin_budget: numbers.spin_budget,
         summary: match numbers.summary {
             0 => None,
             1 => Some(SummaryTarget::Stderr),
@@ -337,6 +344,13 @@ fn decode_numbers(rest: &mut Reader) -> Option<Numbers> {
         },
         ring_size: rest.number()?.try_into().ok()?,
         heat_size: optional(rest.number()?)?,
+        call_mode: match rest.number()? {
+            0 => CallMode::Auto,
+            1 => CallMode::Exit,
+            2 => CallMode::Spin,
+            _ => return None,
+        },
+        spin_budget: optional(rest.number()?)?,
         summary: rest.number()?,
         mask: rest.number()?,
         launcher: rest.number()?,

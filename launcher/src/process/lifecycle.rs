@@ -28,6 +28,7 @@ pub(crate) fn exit_process(process: &Process, status: i32) -> ! {
 fn end_harvester_first(process: &Process) {
     let single = process.role != Role::Sharer && !process.has_several_threads();
     if single && processes::have_children() {
+        process.runners.end_idle();
         process.tracker.end_thread();
     }
 }

@@ -1,5 +1,6 @@
 //! The control path, from execve to exit, in reading order.
 
+mod call_mode;
 pub(crate) mod command;
 pub(crate) mod executable;
 pub(crate) mod faults;
@@ -15,12 +16,18 @@ mod next_run;
 pub(crate) mod overdue;
 mod packing;
 pub(crate) mod resident;
+mod runner;
 pub(crate) mod script;
+pub(crate) mod seat;
 pub(crate) mod seccomp;
 pub(crate) mod sharing;
 pub(crate) mod signals;
+mod spin_budget;
 pub(crate) mod stack;
 pub(crate) mod state;
 pub(crate) mod thread;
 pub(crate) mod view;
 pub(crate) mod view_counts;
+
+/// What ps(1) calls a runner's thread; the kernel keeps 15 bytes.
+pub(crate) const RUNNER_NAME: &str = "vmmload-runner";

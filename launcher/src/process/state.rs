@@ -11,11 +11,15 @@ use vmmload_consumer::{ProcessId, Track};
 use super::mappings::Mappings;
 use super::memory::Memory;
 use super::next_run::Asked;
+use super::runner::Runners;
+use super::seat::Shared;
 use super::seccomp::Registry;
 use super::signals::Dispositions;
+use super::spin_budget::SpinBudget;
 use crate::cli::{Children, RunConfig};
 use crate::host::clock;
 use crate::host::descriptors::{self, Numbers};
+use crate::host::placement::Placement;
 use crate::kvm::vcpu::Vcpu;
 use crate::machine::Machine;
 use crate::syscalls::kernel_writes::UnknownCalls;
@@ -48,6 +52,8 @@ pub(crate) struct VcpuStats {
     pub relayed: Tally,
     /// Calls emulated.
     pub emulated: Tally,
+    /// Calls of both kinds for which the guest was not left.
+    pub in_page: Tally,
     /// Page faults served.
     pub faults: Tally,
     /// Times that the dirty ring was full.
@@ -209,6 +215,10 @@ pub(crate) struct Process {
     pub summary: Option<File>,
     /// When the program started, on the monotonic clock.
     pub started_ns: u64,
+    /// Threads that run vCPUs for the program's.
+    pub runners: Runners,
+    /// What those may spend.
+    pub spin_budget: SpinBudget,
     /// Threads started so far, the first included.
     pub threads_started: AtomicU64,
     live_threads: AtomicUsize,
@@ -247,7 +257,12 @@ impl Process {
         summary: Option<File>,
         dispositions: Arc<Dispositions>,
     ) -> Self {
+        let budget = config
+            .spin_budget
+            .unwrap_or_else(|| 50 * Placement::own().map_or(2, |own| own.processors()));
         Self {
+            runners: Runners::default(),
+            spin_budget: SpinBudget::new(budget),
             world,
             role,
             dispositions,
@@ -258,6 +273,16 @@ impl Process {
             threads_started: AtomicU64::new(1),
             live_threads: AtomicUsize::new(1),
             asked: Asked::default(),
+        }
+    }
+
+    /// What it lends to the threads that make calls in the request page.
+    pub(crate) fn calls(&'static self) -> Shared {
+        Shared {
+            // One that shares its parent's memory has no threads, and is gone soon.
+            runners: (self.role != Role::Sharer).then_some(&self.runners),
+            budget: &self.spin_budget,
+            mode: self.config.call_mode,
         }
     }
 

@@ -9,13 +9,14 @@ use kvm_bindings::{kvm_regs, kvm_xsave};
 use super::faults;
 use super::lifecycle;
 use super::memory::Care;
+use super::seat::{Seat, Turn};
 use super::seccomp::ThreadFilters;
 use super::signals::ThreadSignals;
 use super::state::{IdleVcpu, Process, VcpuStats};
 use crate::host::relay::{self, Call, Relayed};
 use crate::host::signals::Pending;
 use crate::host::{signals as host, threads};
-use crate::kvm::vcpu::{Exit, Vcpu};
+use crate::kvm::exits::Exit;
 use crate::syscalls::{self, Outcome};
 
 /// What an interrupted call returns.
@@ -29,7 +30,7 @@ pub(crate) struct GuestThread {
     /// The process it belongs to.
     pub process: &'static Process,
     /// Its vCPU.
-    pub vcpu: Vcpu,
+    pub vcpu: Seat,
     /// The vCPU's counters.
     pub stats: Arc<VcpuStats>,
     /// Signal mask and alternate stack.
@@ -83,7 +84,7 @@ impl GuestThread {
         stats.thread.store(tid, Ordering::Relaxed);
         Ok(Self {
             process,
-            vcpu,
+            vcpu: Seat::new(vcpu, stats.clone(), process.calls()),
             stats,
             signals: ThreadSignals::new(birth.mask, is_leader),
             pending,
@@ -109,46 +110,54 @@ impl GuestThread {
 
     fn run_loop(&mut self) -> i32 {
         loop {
-            self.deliver_pending(None);
-            self.stats.set_in_guest(true);
-            let exit = self.vcpu.run();
-            self.stats.exits.add(1);
-            match exit {
-                Exit::Syscall => {
-                    self.stats.set_in_guest(false);
-                    if let Some(status) = self.system_call() {
-                        return status;
-                    }
-                    self.bad_memory = None;
-                }
-                Exit::Exception(trap) => faults::handle(self, trap),
-                Exit::RingFull => {
-                    self.stats.ring_full.add(1);
-                    self.process.tracker.drain(self.process, self.vcpu.id());
-                }
-                Exit::Interrupted => {}
-                Exit::BadMemory => faults::bad_memory(self),
-                Exit::Broken(what) => lifecycle::internal_error(self.process, &what),
+            if self.vcpu.is_stopped() {
+                self.deliver_pending(None);
+            }
+            let status = match self.vcpu.run(&self.pending) {
+                Turn::Call(call) => self.system_call(&call),
+                Turn::Exit(exit) => self.exit(exit),
+            };
+            if let Some(status) = status {
+                return status;
             }
         }
     }
 
-    /// Makes the call that the registers describe; Some(status) if it ends the thread.
-    fn system_call(&mut self) -> Option<i32> {
-        let r = self.vcpu.regs();
-        let call = Call {
-            nr: r.rax,
-            args: [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9],
-        };
+    /// Does what the guest has stopped for; Some(status) if it ends the thread.
+    fn exit(&mut self, exit: Exit) -> Option<i32> {
+        match exit {
+            Exit::Syscall => {
+                let r = self.vcpu.regs();
+                let call = Call {
+                    nr: r.rax,
+                    args: [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9],
+                };
+                return self.system_call(&call);
+            }
+            Exit::Exception(trap) => faults::handle(self, trap),
+            Exit::RingFull => {
+                self.stats.ring_full.add(1);
+                self.process.tracker.drain(self.process, self.vcpu.id());
+            }
+            Exit::Interrupted => {}
+            Exit::BadMemory => faults::bad_memory(self),
+            Exit::Broken(what) => lifecycle::internal_error(self.process, &what),
+        }
+        None
+    }
+
+    /// Makes a call; Some(status) if it ends the thread.
+    fn system_call(&mut self, call: &Call) -> Option<i32> {
         let outcome = match self.seccomp.is_active() {
-            false => syscalls::handle(self, &call),
-            true => syscalls::seccomp::handle_filtered(self, &call),
+            false => syscalls::handle(self, call),
+            true => syscalls::seccomp::handle_filtered(self, call),
         };
         match outcome {
             Outcome::Return(value) => {
-                self.vcpu.regs_mut().rax = value;
+                syscalls::beside::consider(self, call);
+                self.answer(value);
                 if value == EINTR && self.pending.is_noted() {
-                    self.signals.waited_with = syscalls::mask_while_waiting(&call);
+                    self.signals.waited_with = syscalls::mask_while_waiting(call);
                 }
             }
             Outcome::Resumed => {}
@@ -162,7 +171,17 @@ impl GuestThread {
             }
             Outcome::Exit(status) => return Some(status),
         }
+        self.bad_memory = None;
         None
+    }
+
+    /// Gives the program the answer to the call that is being made.
+    pub(crate) fn answer(&mut self, value: u64) {
+        if self.pending.is_noted() {
+            // Its handler runs before anything that follows the call.
+            self.vcpu.stop();
+        }
+        self.vcpu.answer(value);
     }
 
     /// Executes a call of the program's on this host thread.
@@ -224,7 +243,7 @@ impl GuestThread {
     pub(crate) fn release_vcpu(self) {
         self.stats.thread.store(0, Ordering::Relaxed);
         self.process.return_vcpu(IdleVcpu {
-            vcpu: self.vcpu,
+            vcpu: self.vcpu.into_vcpu(),
             stats: self.stats,
         });
     }

@@ -19,6 +19,8 @@ const MOST_SETTINGS: u64 = 16 << 10;
 /// prctl(2) with the option that no kernel has.
 pub(super) fn answer(thread: &mut GuestThread, call: &Call) -> Outcome {
     let [_, function, a, b, c, _] = call.args;
+    // With the guest's stores up to here in its log.
+    thread.vcpu.stop();
     let answer = match function {
         protocol::ASK => Ok(protocol::VERSION),
         protocol::MARK => mark(thread, a),

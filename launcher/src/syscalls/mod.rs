@@ -3,6 +3,7 @@
 //! Nearly every call is relayed: executed by this host thread with the same number and arguments.
 //! The families below are emulated because they change the issuer itself.
 
+pub(crate) mod beside;
 mod descriptors;
 mod exec;
 mod exec_arguments;
@@ -77,8 +78,13 @@ fn make(thread: &mut GuestThread, call: &Call) -> Outcome {
             thread.stats.relayed.add(1);
             thread.relay(call)
         }
-        Handling::Emulated(handler) | Handling::OnVcpu(handler) => {
+        Handling::Emulated(handler) => {
             thread.stats.emulated.add(1);
+            handler(thread, call)
+        }
+        Handling::OnVcpu(handler) => {
+            thread.stats.emulated.add(1);
+            thread.vcpu.stop();
             handler(thread, call)
         }
     }

@@ -66,6 +66,8 @@ pub(super) fn setns(thread: &mut GuestThread, call: &Call) -> Outcome {
 /// Makes a call while the program's last thread is the process's only one.
 fn alone(thread: &GuestThread, call: impl FnOnce() -> Outcome) -> Outcome {
     let process = thread.process;
+    thread.vcpu.stop();
+    process.runners.end_idle();
     match process.role != Role::Sharer && process.is_last_thread() {
         true => Tracker::without_thread(process, call),
         // The program has others itself, or the harvester is another process's.

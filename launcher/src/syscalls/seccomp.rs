@@ -174,13 +174,13 @@ pub(crate) fn judge(thread: &mut GuestThread, call: &Call, ip: u64) -> (Verdict,
 /// Makes one call of a thread with a setting, or what comes instead of it.
 #[cold]
 pub(crate) fn handle_filtered(thread: &mut GuestThread, call: &Call) -> Outcome {
-    let ip = thread.vcpu.regs().rip;
+    let ip = thread.vcpu.call_rip();
     let (verdict, data) = judge(thread, call, ip);
     match verdict {
         Verdict::Allow => handle(thread, call),
         Verdict::Errno(error) => {
             // No signal has ended this one, whatever the number.
-            thread.vcpu.regs_mut().rax = errno(error);
+            thread.answer(errno(error));
             Outcome::Resumed
         }
         Verdict::Trap(error) => {

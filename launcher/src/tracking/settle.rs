@@ -112,12 +112,12 @@ impl Settler {
             table,
             book,
         } = target;
-        let (stub, mut cleared) = (machine.stub_page, false);
+        let mut cleared = false;
         let tables = &machine.tables;
         tables.scan_accessed(&mut self.accessed, |va, dirty| {
-            cleared |= va != stub;
+            cleared = true;
             // A store whose entry is yet to come is a write event of the next epoch.
-            if !dirty && va != stub && !book.was_seen(va, Kind::Write) {
+            if !dirty && !book.was_seen(va, Kind::Write) {
                 book.count(table, va, Kind::Read, 0);
             }
         });

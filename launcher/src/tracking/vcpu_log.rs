@@ -34,7 +34,7 @@ pub(super) struct VcpuLog {
     noted_exits: u64,
     /// Stores of entries up to here have happened: the vCPU was in a system call after them.
     happened_until: u32,
-    /// Exits of the vCPU when [`VcpuLog::is_idle`] last looked.
+    /// Exits of the vCPU, and calls for which there was none, when [`VcpuLog::is_idle`] last looked.
     exits: u64,
     /// Entries taken in the present epoch.
     stored: u64,
@@ -76,9 +76,9 @@ impl VcpuLog {
         }
     }
 
-    /// Whether the vCPU has been out of the guest since this was last asked.
+    /// Whether the vCPU has been out of the guest all the time since this was last asked.
     pub(super) fn is_idle(&mut self) -> bool {
-        let exits = self.stats.exits.get();
+        let exits = self.stats.exits.get() + self.stats.in_page.get();
         let before = std::mem::replace(&mut self.exits, exits);
         before == exits && !self.stats.in_guest.load(Ordering::Acquire)
     }

@@ -86,6 +86,8 @@ fn config() -> RunConfig {
         },
         ring_size: 1024,
         heat_size: Some(16),
+        call_mode: CallMode::Spin,
+        spin_budget: Some(70),
         summary: Some(SummaryTarget::File("/tmp/s".into())),
     }
 }
