@@ -12,7 +12,7 @@ use super::super::runner::{Finished, Runner};
 use super::place::{Place, tool};
 use super::subject::{Bench, Figure, Subject, sized};
 
-/// Bytes that dd copies to see how many it should.
+/// Bytes of the first run, which shows how many there should be.
 const FEW_BYTES: u64 = 500;
 
 /// Adds the rows.

@@ -15,8 +15,8 @@ use super::subject::{Bench, Figure, Subject, sized};
 /// redis may answer half as many requests.
 const REDIS: f64 = 2.0;
 
-/// Requests to see how many there should be.
-const FEW_REQUESTS: u64 = 300;
+/// Requests of the first run, which shows how many there should be.
+const FEW_REQUESTS: u64 = 100;
 
 /// A server that takes this long to listen has failed.
 const READY_WITHIN: Duration = Duration::from_secs(20);

@@ -211,16 +211,21 @@ impl Column {
     }
 }
 
-/// Nanoseconds of an operation, from a run of so few that they end soon anywhere, then of as many as take this time:
-/// what is a moment natively may be minutes inside.
+/// Nanoseconds of an operation, from a run that takes at least half of this time. It begins with few operations, as what
+/// is a moment natively may be minutes inside, and goes on in steps, as a client's clock may see no time pass for few.
 pub(super) fn sized(
     few: u64,
     time: Duration,
     run: impl Fn(u64) -> Result<f64, String>,
 ) -> Result<f64, String> {
-    let first = run(few)?;
-    let many = (time.as_nanos() as f64 / first.max(1.0)) as u64;
-    run(many.max(few))
+    let (mut count, enough) = (few, time.as_nanos() as f64);
+    loop {
+        let each = run(count)?;
+        if each * count as f64 >= enough / 2.0 {
+            return Ok(each);
+        }
+        count = ((enough / each) as u64).clamp(count * 2, count * 30);
+    }
 }
 
 #[cfg(test)]
@@ -288,6 +293,12 @@ mod tests {
         for each in [100.0, 1e6] {
             assert_eq!(sized(10, Duration::from_millis(1), run(each)), Ok(each));
         }
-        assert_eq!(*done.borrow(), [10, 10_000, 10, 10]);
+        assert_eq!(*done.borrow(), [10, 300, 9_000, 10]);
+    }
+
+    #[test]
+    fn a_clock_that_saw_no_time_pass_is_asked_again() {
+        let run = |count| Ok(if count < 100 { 0.0 } else { 10_000.0 });
+        assert_eq!(sized(10, Duration::from_millis(1), run), Ok(10_000.0));
     }
 }
