@@ -1,7 +1,9 @@
-//! Input that the benchmark makes for real programs: a shell script, and a project in C for make.
+//! Input that the benchmark makes for real programs: a shell script, a project in C for make, and a tree of files.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use vmmload_tests::scratch::Scratch;
 
@@ -49,6 +51,23 @@ fn header(files: u64) -> String {
         let _ = writeln!(text, "unsigned part{number}(unsigned seed);");
     }
     text
+}
+
+/// Makes a directory of so many small files, a hundred in each directory below it. They are an hour old: git looks
+/// into files that are as new as what it knows of them.
+pub(crate) fn tree(root: &Path, files: u64) -> Result<(), String> {
+    let an_hour_ago = SystemTime::now() - Duration::from_secs(3600);
+    for number in 0..files {
+        let directory = root.join(format!("part{}", number / 100));
+        let path = directory.join(format!("file{number}.txt"));
+        let text = format!("This is line {number} of nothing.\n").repeat(1 + number as usize % 40);
+        let made = fs::create_dir_all(&directory)
+            .and_then(|()| fs::write(&path, text))
+            .and_then(|()| File::options().write(true).open(&path))
+            .and_then(|file| file.set_modified(an_hour_ago));
+        made.map_err(|e| format!("cannot make {}: {e}", path.display()))?;
+    }
+    Ok(())
 }
 
 /// What a small file of a program is like: headers of the C library, a table, and functions over it.

@@ -7,6 +7,7 @@ mod counts;
 mod generated;
 mod guest_api;
 mod huge_pages;
+mod io;
 mod machine;
 mod options;
 mod overhead;

@@ -18,7 +18,7 @@ pub(crate) struct Options {
     /// Pairs per row, at most: a row stops early when its share of the time is used up.
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub(crate) runs: usize,
-    /// Small sizes and few pairs: about three minutes, to see that everything runs.
+    /// Small sizes and few pairs: about four minutes, to see that everything runs.
     #[arg(long)]
     pub(crate) quick: bool,
     /// Instead of times: exits, page faults and write events, by KVM's own counters where it has any

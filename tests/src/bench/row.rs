@@ -18,13 +18,20 @@ pub(crate) enum Unit {
     MegabytesPerSecond,
     /// 7-Zip's own rating; more is better.
     Mips,
+    /// What a server answers; more is better.
+    RequestsPerSecond,
+    /// A ratio; less is better.
+    Times,
     /// 2^20 bytes; less is better.
     Mebibytes,
 }
 
 impl Unit {
     fn more_is_better(self) -> bool {
-        matches!(self, Unit::MegabytesPerSecond | Unit::Mips)
+        matches!(
+            self,
+            Unit::MegabytesPerSecond | Unit::Mips | Unit::RequestsPerSecond
+        )
     }
 }
 

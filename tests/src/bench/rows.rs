@@ -7,6 +7,7 @@ use super::bare_exit::ExitMeter;
 use super::costs;
 use super::guest_api;
 use super::huge_pages;
+use super::io;
 use super::options::Options;
 use super::overhead;
 use super::pairs::{self, Commands, Metric, Scenario, Values};
@@ -54,6 +55,7 @@ pub(crate) fn run_all(runner: &Runner, options: &Options, add: &mut dyn FnMut(Ro
     bench.pages();
     bench.start_up();
     processes::measure(runner, options, add);
+    io::measure(runner, options, add);
     overhead::measure(runner, options, add);
     costs::measure(runner, options, add);
     huge_pages::measure(runner, options, add);
@@ -458,6 +460,7 @@ mod tests {
         Finished {
             wall: Duration::from_secs(10),
             stdout: stdout.to_owned(),
+            stderr: String::new(),
         }
     }
 

@@ -26,6 +26,7 @@ pub(crate) struct Runner {
 pub(crate) struct Finished {
     pub(crate) wall: Duration,
     pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Runner {
@@ -68,10 +69,16 @@ impl Runner {
 
 /// Runs a command line to its end; anything but status 0 in time is an error with its last words.
 pub(crate) fn run(line: &[String]) -> Result<Finished, String> {
+    run_with(line, &[])
+}
+
+/// The same with these environment variables set.
+pub(crate) fn run_with(line: &[String], variables: &[(&str, &str)]) -> Result<Finished, String> {
     let (program, arguments) = line.split_first().ok_or("an empty command line")?;
     let started = Instant::now();
     let mut child = Command::new(program)
         .args(arguments)
+        .envs(variables.iter().copied())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -87,15 +94,19 @@ pub(crate) fn run(line: &[String]) -> Result<Finished, String> {
         .wait()
         .map_err(|e| format!("cannot wait for {program}: {e}"))?;
     let wall = started.elapsed();
-    if status.success() {
-        return Ok(Finished { wall, stdout });
-    }
-    let words = stderr
+    let stderr = stderr
         .recv_timeout(Duration::from_secs(1))
         .unwrap_or_default();
+    if status.success() {
+        return Ok(Finished {
+            wall,
+            stdout,
+            stderr,
+        });
+    }
     Err(format!(
         "{status}: {}",
-        words.lines().last().unwrap_or("it said nothing")
+        stderr.lines().last().unwrap_or("it said nothing")
     ))
 }
 
