@@ -59,6 +59,7 @@ const UNSAFE: &[&str] = &[
     "launcher/src/probes/pages.rs",
     "launcher/src/process/fork.rs",
     "launcher/src/host/processes.rs",
+    "launcher/src/process/call_sites/mod.rs",
     "launcher/src/process/command.rs",
     "launcher/src/process/executable.rs",
     "launcher/src/process/image.rs",

@@ -25,6 +25,8 @@ const USER: u64 = 1 << 2;
 const ACCESSED: u64 = 1 << 5;
 const DIRTY: u64 = 1 << 6;
 const TOUCHED: u64 = ACCESSED | DIRTY;
+/// One that the processor leaves to software.
+const UNWATCHED: u64 = 1 << 9;
 const NO_EXECUTE: u64 = 1 << 63;
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
@@ -285,6 +287,21 @@ impl PageTables {
         false
     }
 
+    /// Makes the entry of a page of code that is none of the program's: nobody hears of what becomes of it.
+    ///
+    /// # Errors
+    /// As [`Arena::allocate`], for the tables.
+    pub(crate) fn fill_unwatched(&self, vm: &Vm, va: u64, gpa: GuestAddress) -> io::Result<()> {
+        let table = match self.walk(va) {
+            Ok(table) => table,
+            Err(_) => self.grow_to(vm, va)?,
+        };
+        let bits = PRESENT | USER | ACCESSED | DIRTY | UNWATCHED;
+        self.entry(table, va, 0)
+            .store(gpa.raw_value() | bits, Ordering::Release);
+        Ok(())
+    }
+
     /// Takes the pages `[start, end)` away from the guest. Only what the host's MMU notifiers do
     /// afterwards makes it final: the caller makes the host call next.
     pub(crate) fn clear(&self, start: u64, end: u64) {
@@ -303,7 +320,7 @@ impl PageTables {
                 return;
             }
             let old = entry.swap(0, Ordering::AcqRel) & !self.preset;
-            if old & TOUCHED != 0 {
+            if old & TOUCHED != 0 && old & UNWATCHED == 0 {
                 f(va, touched(old));
             }
         });
@@ -359,7 +376,7 @@ impl PageTables {
     fn scan_leaf(&self, table: GuestAddress, start: u64, f: &mut impl FnMut(u64, bool)) {
         for index in 0..512 {
             let entry = self.arena.word(table.unchecked_add(8 * index));
-            if entry.load(Ordering::Relaxed) & ACCESSED != 0 {
+            if entry.load(Ordering::Relaxed) & (ACCESSED | UNWATCHED) == ACCESSED {
                 let old = entry.fetch_and(!ACCESSED, Ordering::AcqRel);
                 f(start + index * PAGE, old & DIRTY != 0);
             }

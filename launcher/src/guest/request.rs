@@ -2,17 +2,20 @@
 //! address in all, since each has a window of its own (`roots`).
 //!
 //! ```text
-//! word  0  nr, six arguments      written by the guest
-//!       7  post: calls asked for  written by the guest, last
+//! word  0  six arguments          written by the guest
+//!       6  rcx: the address behind the call
+//!       7  nr (lower half), and post: the number of calls asked for (upper half), written last
 //!       8  answered               written by the owner, last: equal to `post` when the answer is there
 //!       9  value
 //!      16  open: whether an owner waits for calls     written by the owner
 //!      17  wait: 0 if the guest must leave at once
 //!      18  limit: how often the guest looks for the answer before it leaves
 //!      19  sysret: how the stub returns
-//!      24  rcx, r11, rsp, as the stub (`stub_page`) keeps them
+//!      24  rax, r11, rsp, as the stub (`stub_page`) keeps them
 //!      31  below: one word of stack for the stub's flags
 //! ```
+//!
+//! What one call takes of it are two cache lines, each written by one side: that is what a call costs.
 //!
 //! The owner is the host thread that executes the guest thread's calls. Both sides keep to the order of the numbers: a
 //! number is stored with release after what belongs to it, and loaded with acquire before that. On the guest's side
@@ -33,16 +36,18 @@ use crate::host::relay::Call;
 pub(crate) const WORDS: usize = 32;
 
 /// See the drawing above.
-pub(super) const NR: usize = 0;
-pub(super) const ARGS: usize = 1;
-pub(super) const POST: usize = 7;
+pub(super) const ARGS: usize = 0;
+pub(super) const RCX: usize = 6;
+pub(super) const NR: usize = 7;
+/// The upper half of that word.
+pub(super) const POST_SHIFT: u32 = 32;
 pub(super) const ANSWERED: usize = 8;
 pub(super) const VALUE: usize = 9;
 pub(super) const OPEN: usize = 16;
 pub(super) const WAIT: usize = 17;
 pub(super) const LIMIT: usize = 18;
 pub(super) const SYSRET: usize = 19;
-pub(super) const RCX: usize = 24;
+pub(super) const RAX: usize = 24;
 pub(super) const R11: usize = 25;
 pub(super) const RSP: usize = 26;
 /// Where the stub's stack begins, downwards.
@@ -92,7 +97,7 @@ impl<'a> RequestPage<'a> {
     /// Whether a call was asked for and not answered.
     pub(crate) fn is_waiting(&self) -> bool {
         // Pairs with the guest's store of `post`: who sees the number sees the call.
-        let post = self.words[POST].load(Ordering::Acquire);
+        let post = self.words[NR].load(Ordering::Acquire) >> POST_SHIFT;
         post != self.words[ANSWERED].load(Ordering::Relaxed)
     }
 
@@ -100,7 +105,7 @@ impl<'a> RequestPage<'a> {
     pub(crate) fn call(&self) -> Call {
         let word = |at: usize| self.words[at].load(Ordering::Relaxed);
         Call {
-            nr: word(NR),
+            nr: word(NR) & u64::from(u32::MAX),
             args: std::array::from_fn(|i| word(ARGS + i)),
         }
     }
@@ -113,9 +118,14 @@ impl<'a> RequestPage<'a> {
 
     /// Notes that it is answered, or was taken back.
     pub(crate) fn settle(&self) {
-        let post = self.words[POST].load(Ordering::Relaxed);
+        let post = self.words[NR].load(Ordering::Relaxed) >> POST_SHIFT;
         // Pairs with the guest's load of `answered`: who sees the number sees the value.
         self.words[ANSWERED].store(post, Ordering::Release);
+    }
+
+    /// The address behind the call that was asked for last.
+    pub(crate) fn rip(&self) -> u64 {
+        self.words[RCX].load(Ordering::Relaxed)
     }
 
     /// The answer that was given last.
@@ -127,7 +137,7 @@ impl<'a> RequestPage<'a> {
     pub(crate) fn kept(&self) -> Kept {
         let word = |at: usize| self.words[at].load(Ordering::Relaxed);
         Kept {
-            nr: word(NR),
+            nr: word(RAX),
             rip: word(RCX),
             rflags: word(R11),
         }
@@ -176,12 +186,11 @@ pub(crate) mod model {
             if word(OPEN).load(Ordering::Relaxed) == 0 {
                 return Left::Closed;
             }
-            word(NR).store(call.nr, Ordering::Relaxed);
             for (i, &arg) in call.args.iter().enumerate() {
                 word(ARGS + i).store(arg, Ordering::Relaxed);
             }
-            let post = word(POST).load(Ordering::Relaxed) + 1;
-            word(POST).store(post, Ordering::Release);
+            let post = (word(NR).load(Ordering::Relaxed) >> POST_SHIFT) + 1;
+            word(NR).store(post << POST_SHIFT | call.nr, Ordering::Release);
             for _ in 0..word(LIMIT).load(Ordering::Relaxed) {
                 if word(ANSWERED).load(Ordering::Acquire) == post {
                     return Left::Answered(word(VALUE).load(Ordering::Relaxed));

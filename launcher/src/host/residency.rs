@@ -193,6 +193,20 @@ impl ScanRequest {
     }
 }
 
+/// Whether what is at `page` comes from the file that is mapped there: nobody has stored to it, or wants it to be
+/// private otherwise. False where the kernel does not tell.
+pub(crate) fn is_from_file(page: u64) -> bool {
+    const PRESENT: u64 = 1 << 63;
+    const SWAPPED: u64 = 1 << 62;
+    const FILE: u64 = 1 << 61;
+    let mut entry = [0; 8];
+    let read = Parked::open(open)
+        .and_then(|pagemap| pagemap.file().read_exact_at(&mut entry, page / PAGE * 8));
+    let entry = u64::from_ne_bytes(entry);
+    // What is not there yet will come from the file.
+    read.is_ok() && (entry & (PRESENT | SWAPPED) == 0 || entry & FILE != 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

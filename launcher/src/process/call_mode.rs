@@ -11,13 +11,16 @@
 use crate::cli::CallMode;
 
 /// Calls by which the pace is measured outside.
-const CALLS: u32 = 32;
+const CALLS: u32 = 16;
 
 /// Calls that come closer than so many exits cost are worth a trial: then more than a quarter of the time is exits'.
 const DENSE_EXITS: u64 = 4;
 
-/// After so many exits' time without a call, the owner takes the vCPU back.
-const IDLE_EXITS: u64 = 8;
+/// Calls that come further apart in the page than so many exits cost are not worth a second processor.
+const SPARSE_EXITS: u64 = 8;
+
+/// After so many exits' time without a call, the owner takes the vCPU back: about what it costs to come back.
+const IDLE_EXITS: u64 = 32;
 
 /// A phase that was no gain, of one that was short of processors: per cent of the time that it waited for them.
 const LOST_PER_CENT: u64 = 10;
@@ -231,8 +234,9 @@ impl Way {
             Some(pace) => lasted * 100 < window.calls * pace * GAIN_PER_CENT,
         };
         let is_waited_for = window.calls > 2 * window.left;
+        let is_dense = window.calls * self.exit * SPARSE_EXITS > lasted;
         let goes_on = is_gain && is_waited_for && !self.is_short(&window, seen, lasted);
-        if goes_on && seen.has_budget {
+        if goes_on && is_dense && seen.has_budget {
             self.pause_us = SHORTEST_PAUSE_US;
             return true;
         }

@@ -52,6 +52,9 @@ pub(crate) fn handle(thread: &mut GuestThread, trap: Trap) {
     if trap.vector == VECTOR_PAGE_FAULT {
         return page_fault(thread, trap);
     }
+    if is_at_call_site(thread, trap.vector) {
+        return;
+    }
     let rip = thread.vcpu.regs().rip;
     let trap = match trap.vector {
         VECTOR_UNDEFINED | VECTOR_PROTECTION => as_without_gate(trap, rip),
@@ -74,6 +77,22 @@ pub(crate) fn handle(thread: &mut GuestThread, trap: Trap) {
         &SigInfo::fault(signal, code, addr),
         (trap.vector, trap.error, 0),
     );
+}
+
+/// Whether the trap comes of a replaced call site and means nothing to the program.
+fn is_at_call_site(thread: &mut GuestThread, vector: u64) -> bool {
+    let sites = thread.process.memory.call_sites();
+    let rip = thread.vcpu.regs().rip;
+    match vector {
+        // The jump to the thunk: what it stands for has not been executed yet.
+        1 => matches!(sites.original(rip), Some((_, true))),
+        // The site is being replaced.
+        3 if sites.was_changing(rip.wrapping_sub(1)) => {
+            thread.vcpu.regs_mut().rip = rip.wrapping_sub(1);
+            true
+        }
+        _ => false,
+    }
 }
 
 /// A software interrupt without a gate is #GP, which not every KVM gives; any other exception is `trap`.

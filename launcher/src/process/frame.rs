@@ -202,7 +202,10 @@ pub(crate) fn push(
     action: &KernelAction,
     (trap, error, cr2): (u64, u64, u64),
 ) -> Result<(), BadAddress> {
-    let regs = *thread.vcpu.regs();
+    let mut regs = *thread.vcpu.regs();
+    if let Some((original, _)) = thread.process.memory.call_sites().original(regs.rip) {
+        regs.rip = original;
+    }
     let alt = thread.signals.alt_stack;
     let mut sp = regs.rsp.wrapping_sub(REDZONE);
     let on_alt = alt.contains(regs.rsp);

@@ -11,6 +11,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use super::call_sites::CallSites;
 use super::mappings::{Backing, Mapping, Mappings, Prot, host_prot};
 use super::{resident, stack};
 use crate::guest::layout::{PAGE, USER_END};
@@ -70,6 +71,7 @@ pub(crate) struct Memory {
     read_implies_exec: AtomicBool,
     /// Inaccessible pages between the program's mappings and the launcher's.
     guards: Mutex<BTreeSet<u64>>,
+    call_sites: CallSites,
 }
 
 /// On which side of a fork(2) this is.
@@ -97,6 +99,7 @@ impl Copied<'_> {
             stack: self.of.stack.clone(),
             read_implies_exec: AtomicBool::new(personality_reads_execute()),
             guards: Mutex::new(self.of.guards().clone()),
+            call_sites: self.of.call_sites.clone(),
         }
     }
 }
@@ -136,6 +139,7 @@ impl Memory {
             stack,
             read_implies_exec: AtomicBool::new(personality_reads_execute()),
             guards: Mutex::default(),
+            call_sites: CallSites::default(),
         }
     }
 
@@ -230,6 +234,12 @@ impl Memory {
         }
         match self.fill(addr, error, care) {
             Err(Denied::NotMapped) if self.grow_down(addr) => self.fill(addr, error, care),
+            Err(Denied::NotMapped)
+                if error & ERROR_WRITE == 0 && self.call_sites.is_thunk(addr) =>
+            {
+                self.fill_thunks(page_down(addr))
+                    .map_err(|_| Denied::NoPage)
+            }
             outcome => outcome,
         }
     }
@@ -313,6 +323,22 @@ impl Memory {
         machine
             .tables
             .fill(&machine.vm, window.start, window.end, gpa, access(prot))
+    }
+
+    fn fill_thunks(&self, page: u64) -> io::Result<()> {
+        let machine = self.machine;
+        let gpa = machine.chunks.ensure(&machine.vm, page)?;
+        machine.tables.fill_unwatched(&machine.vm, page, gpa)
+    }
+
+    /// The call sites of the program in it.
+    pub(crate) fn call_sites(&self) -> &CallSites {
+        &self.call_sites
+    }
+
+    /// The VM that it is seen in.
+    pub(super) fn machine(&self) -> &'static Machine {
+        self.machine
     }
 
     /// Lets the mapping above `addr` grow down to it, if it is of the kind that does.

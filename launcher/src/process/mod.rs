@@ -1,6 +1,7 @@
 //! The control path, from execve to exit, in reading order.
 
 mod call_mode;
+pub(crate) mod call_sites;
 pub(crate) mod command;
 pub(crate) mod executable;
 pub(crate) mod faults;

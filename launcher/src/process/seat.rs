@@ -351,7 +351,7 @@ impl Seat {
     /// The address behind the call that is being made.
     pub(crate) fn call_rip(&mut self) -> u64 {
         match self.place.get() {
-            Place::Calling => self.requests.kept().rip,
+            Place::Calling => self.requests.rip(),
             _ => self.regs().rip,
         }
     }

@@ -16,12 +16,13 @@ use super::seat::Shared;
 use super::seccomp::Registry;
 use super::signals::Dispositions;
 use super::spin_budget::SpinBudget;
-use crate::cli::{Children, RunConfig};
+use crate::cli::{CallMode, Children, RunConfig};
 use crate::host::clock;
 use crate::host::descriptors::{self, Numbers};
 use crate::host::placement::Placement;
 use crate::kvm::vcpu::Vcpu;
 use crate::machine::Machine;
+use crate::probes::syscall_entry::SyscallEntry;
 use crate::syscalls::kernel_writes::UnknownCalls;
 use crate::tracking::harvester::Tracker;
 use crate::tracking::kernel_log::KernelLog;
@@ -196,6 +197,7 @@ impl World {
     /// Takes the pages of `range` away from the guest because their mappings in `table`, which is locked for
     /// changing, are about to go. The caller makes the host call next.
     pub(crate) fn retire(&self, table: &Mappings, range: &Range<u64>) {
+        self.memory.call_sites().forget(range);
         self.tracker.retire(self.machine, table, range);
     }
 }
@@ -286,6 +288,12 @@ impl Process {
         }
     }
 
+    /// Whether its hot call sites are replaced: where `syscall` arrives in ring 3, it got there by a trap.
+    pub(crate) fn replaces_call_sites(&self) -> bool {
+        self.config.call_mode != CallMode::Exit
+            && self.machine.entry.get() == Some(&SyscallEntry::Ring3)
+    }
+
     /// What was asked for its next image.
     pub(super) fn asked(&self) -> &Asked {
         &self.asked
@@ -304,6 +312,11 @@ impl Process {
             false => Arc::new(self.dispositions.copied()),
         };
         Self::new(self.world, Role::Sharer, config, None, dispositions)
+    }
+
+    /// Whether there was never more than one vCPU in this memory.
+    pub(crate) fn has_one_vcpu(&self) -> bool {
+        self.next_vcpu.load(Ordering::Relaxed) == 1
     }
 
     /// A vCPU for a new thread: one that a finished thread left, or a new one.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use kvm_bindings::{kvm_regs, kvm_xsave};
 
+use super::call_sites::hot::HotSites;
 use super::faults;
 use super::lifecycle;
 use super::memory::Care;
@@ -41,6 +42,8 @@ pub(crate) struct GuestThread {
     pub seccomp: ThreadFilters,
     /// Whether it is the first thread.
     pub is_leader: bool,
+    /// Its call sites, where they are replaced.
+    hot_sites: Option<HotSites>,
     /// The instruction for which the host failed to provide memory, and how often.
     bad_memory: Option<(u64, u32)>,
 }
@@ -90,6 +93,7 @@ impl GuestThread {
             pending,
             seccomp: birth.seccomp.clone(),
             is_leader,
+            hot_sites: process.replaces_call_sites().then(HotSites::new),
             bad_memory: None,
         })
     }
@@ -114,7 +118,10 @@ impl GuestThread {
                 self.deliver_pending(None);
             }
             let status = match self.vcpu.run(&self.pending) {
-                Turn::Call(call) => self.system_call(&call),
+                Turn::Call(call) => {
+                    self.count_call_site(call.nr);
+                    self.system_call(&call)
+                }
                 Turn::Exit(exit) => self.exit(exit),
             };
             if let Some(status) = status {
@@ -127,6 +134,8 @@ impl GuestThread {
     fn exit(&mut self, exit: Exit) -> Option<i32> {
         match exit {
             Exit::Syscall => {
+                let nr = self.vcpu.regs().rax;
+                self.count_call_site(nr);
                 let r = self.vcpu.regs();
                 let call = Call {
                     nr: r.rax,
@@ -144,6 +153,19 @@ impl GuestThread {
             Exit::Broken(what) => lifecycle::internal_error(self.process, &what),
         }
         None
+    }
+
+    /// Counts the call with number `nr` that is about to be made, and replaces its site once it is hot.
+    fn count_call_site(&mut self, nr: u64) {
+        let Some(hot) = &mut self.hot_sites else {
+            return;
+        };
+        let end = self.vcpu.call_rip();
+        let memory = &self.process.memory;
+        if hot.count(end, memory.call_sites().generation()) {
+            let alone = self.process.has_one_vcpu();
+            memory.replace_call_site(end, nr, alone);
+        }
     }
 
     /// Makes a call; Some(status) if it ends the thread.

@@ -263,6 +263,9 @@ fn protect_part(
 ) -> Result<(), i32> {
     let new = memory.effective_prot(call.args[2]);
     let common = Prot::from_bits(u64::from(new.bits() & mapping.prot.bits()));
+    if new.writable() {
+        memory.call_sites().forget(part);
+    }
     // Reading is implied by any right, so what stays readable keeps its entries.
     if new.readable() && mapping.prot.readable() {
         memory.protect_entries(part, common);

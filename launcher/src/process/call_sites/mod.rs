@@ -1,0 +1,268 @@
+//! Call sites that are replaced: where the `syscall` instruction itself traps, as on a KVM that runs the guest in ring 3,
+//! the program's hot call sites jump to a thunk instead, which asks for the call in the request page without a trap.
+//!
+//! What is changed is the program's own copy of the page: private and from a file, readable and executable, never
+//! writable since it was mapped. It stays as it is until its mapping goes; children have it with their memory. Of the
+//! thunks the program sees nothing: their pages are the launcher's, and whoever looks at where the program is finds it
+//! at the instruction that the thunk stands for ([`CallSites::original`]).
+
+mod form;
+pub(crate) mod hot;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use form::{BEFORE, JUMP, Site, THUNK};
+
+use super::mappings::{Backing, Mapping, Mappings, host_prot};
+use super::memory::{Memory, page_down, reserve};
+use crate::guest::layout::PAGE;
+use crate::guest::stub_page;
+use crate::host::{guest_memory, relay, residency};
+
+/// How far from a call site its thunk may be: less than what a jump reaches, since both are not points.
+const REACH: u64 = 1 << 30;
+
+/// Places that are tried for a page of thunks, one after the other, downwards.
+const PLACES: u64 = 4096;
+
+/// INT3.
+const BREAKPOINT: u8 = 0xcc;
+
+/// A page of thunks: the address that they go on at, then the thunks.
+#[derive(Debug, Clone, Copy)]
+struct Page {
+    at: u64,
+    /// Where the next thunk goes.
+    free: u64,
+}
+
+#[derive(Debug, Clone, Default)]
+struct State {
+    pages: Vec<Page>,
+    /// By the thunks' addresses. They stay, since a thread may be in one.
+    thunks: BTreeMap<u64, Site>,
+    /// Sites that were looked at, by the ends of their `syscall` instructions, and those of them that are replaced.
+    sites: BTreeMap<u64, Option<Site>>,
+}
+
+impl State {
+    /// Whether a site is replaced whose first byte lies in `range`.
+    fn is_replaced(&self, range: Range<u64>) -> bool {
+        let near = range.start..range.end + BEFORE as u64;
+        let mut sites = self.sites.range(near).filter_map(|(_, site)| *site);
+        sites.any(|site| range.contains(&site.start()))
+    }
+}
+
+/// The call sites of one memory.
+#[derive(Default)]
+pub(crate) struct CallSites {
+    state: Mutex<State>,
+    /// Some were looked at.
+    any: AtomicBool,
+    /// Changes when code goes whose call sites were looked at.
+    generation: AtomicU32,
+}
+
+impl Clone for CallSites {
+    fn clone(&self) -> Self {
+        Self {
+            state: Mutex::new(self.lock().clone()),
+            any: AtomicBool::new(self.any.load(Ordering::Relaxed)),
+            generation: AtomicU32::new(self.generation()),
+        }
+    }
+}
+
+impl CallSites {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// See [`hot::HotSites`].
+    pub(crate) fn generation(&self) -> u32 {
+        self.generation.load(Ordering::Relaxed)
+    }
+
+    /// Whether `addr` lies in a page of thunks.
+    pub(crate) fn is_thunk(&self, addr: u64) -> bool {
+        self.any.load(Ordering::Acquire)
+            && self
+                .lock()
+                .pages
+                .iter()
+                .any(|page| page.at == page_down(addr))
+    }
+
+    /// Where in the program's own code a thread is whose instruction pointer is `rip`, and whether that is the
+    /// replaced instruction itself; None outside the thunks.
+    pub(crate) fn original(&self, rip: u64) -> Option<(u64, bool)> {
+        if !self.is_thunk(rip) {
+            return None;
+        }
+        let state = self.lock();
+        let (&at, site) = state.thunks.range(..=rip).next_back()?;
+        Some((site.original(rip - at), rip == at))
+    }
+
+    /// Whether the breakpoint at `addr` was ours, and is gone by now.
+    pub(crate) fn was_changing(&self, addr: u64) -> bool {
+        self.any.load(Ordering::Acquire)
+            // Held for as long as a site is being replaced.
+            && self.lock().is_replaced(addr..addr + 1)
+            && guest_memory::read::<u8>(addr) != Ok(BREAKPOINT)
+    }
+
+    /// The code in `range` goes, or becomes the program's to write to.
+    pub(crate) fn forget(&self, range: &Range<u64>) {
+        if !self.any.load(Ordering::Acquire) {
+            return;
+        }
+        let mut state = self.lock();
+        if state.sites.range(range.clone()).next().is_some() {
+            state.sites.retain(|end, _| !range.contains(end));
+            self.generation.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Memory {
+    /// Replaces the call site whose `syscall` instruction, with call number `nr`, ends at `end`, if it can be. `alone`:
+    /// no other thread runs the program's code.
+    pub(crate) fn replace_call_site(&self, end: u64, nr: u64, alone: bool) {
+        let table = self.write();
+        let sites = self.call_sites();
+        let mut state = sites.lock();
+        if state.sites.contains_key(&end) {
+            return;
+        }
+        sites.any.store(true, Ordering::Release);
+        state.sites.insert(end, None);
+        let replacement = self.prepare(&mut state, &table, end, nr);
+        let Some((site, jump, mapping)) = replacement else {
+            return;
+        };
+        // Before there is a breakpoint, so that who meets it finds the site.
+        state.sites.insert(end, Some(site));
+        if change_code(site.start(), &jump, mapping, alone).is_none() {
+            state.sites.insert(end, None);
+        }
+    }
+
+    /// Writes the thunk of a site that can be replaced; the jump to it is what is left to do.
+    fn prepare<'a>(
+        &self,
+        state: &mut State,
+        table: &'a Mappings,
+        end: u64,
+        nr: u64,
+    ) -> Option<(Site, [u8; JUMP], &'a Mapping)> {
+        let mut before = [0; BEFORE];
+        guest_memory::read_bytes(end.checked_sub(BEFORE as u64)?, &mut before).ok()?;
+        let site = Site::recognise(&before, end, nr)?;
+        let start = site.start();
+        let mapping = code_at(table, &(start..end))?;
+        // Not code that the program has written; a page with replaced sites is our own doing.
+        let pages = [page_down(start), page_down(end - 1)];
+        let is_original =
+            |&page: &u64| state.is_replaced(page..page + PAGE) || residency::is_from_file(page);
+        if !pages.iter().all(is_original) {
+            return None;
+        }
+        let page = self.page_near(state, table, start)?;
+        let (at, thunk) = (page.at, page.free);
+        let jump = site.jump(thunk)?;
+        write_thunks(thunk, &site.thunk(thunk, at)?)?;
+        page.free += THUNK;
+        state.thunks.insert(thunk, site);
+        Some((site, jump, mapping))
+    }
+
+    /// A page with room for a thunk, near the code at `near`.
+    fn page_near<'a>(
+        &self,
+        state: &'a mut State,
+        table: &Mappings,
+        near: u64,
+    ) -> Option<&'a mut Page> {
+        let fits =
+            |page: &Page| page.at.abs_diff(near) < REACH && page.free + THUNK <= page.at + PAGE;
+        if !state.pages.iter().any(fits) {
+            state.pages.push(self.new_page(table, near)?);
+        }
+        state.pages.iter_mut().find(|page| fits(page))
+    }
+
+    /// A page of thunks below the mappings that the code at `near` lies among.
+    fn new_page(&self, table: &Mappings, near: u64) -> Option<Page> {
+        let lowest = lowest_neighbour(table, near)?;
+        let at = (1..=PLACES)
+            .filter_map(|n| lowest.checked_sub(n * PAGE))
+            .filter(|&at| near - at < REACH)
+            .find(|&at| table.at(at).is_none() && reserve(&(at..at + PAGE)).is_ok())?;
+        let goes_on = self.machine().window + stub_page::call_entry();
+        write_thunks(at, &goes_on.to_le_bytes())?;
+        Some(Page {
+            at,
+            free: at + THUNK,
+        })
+    }
+}
+
+/// The mapping of `range`, if it is code that nobody may write to: private and from a file.
+fn code_at<'a>(table: &'a Mappings, range: &Range<u64>) -> Option<&'a Mapping> {
+    let (whole, mapping) = table.at(range.start)?;
+    let is_file = matches!(mapping.backing, Backing::File { .. });
+    let prot = mapping.prot;
+    let is_code = is_file && !mapping.shared && prot.executable() && !prot.writable();
+    (is_code && range.end <= whole.end).then_some(mapping)
+}
+
+/// Where the mappings begin that lie around `near` without a gap.
+fn lowest_neighbour(table: &Mappings, near: u64) -> Option<u64> {
+    let (mut range, _) = table.at(near)?;
+    while let Some((below, _)) = range.start.checked_sub(1).and_then(|at| table.at(at)) {
+        range = below;
+    }
+    Some(range.start)
+}
+
+/// Replaces the first bytes of the instruction at `start` by `jump`, so that another thread sees either the old or the
+/// new one.
+fn change_code(start: u64, jump: &[u8], mapping: &Mapping, alone: bool) -> Option<()> {
+    if alone {
+        return write_code(start, jump, mapping);
+    }
+    // As the kernel does with its own code (text_poke_bp): who comes by in between takes a breakpoint, and waits in
+    // `was_changing`. Each change of rights drops what processors have of the page.
+    write_code(start, &[BREAKPOINT], mapping)?;
+    write_code(start + 1, &jump[1..], mapping)?;
+    write_code(start, &jump[..1], mapping)
+}
+
+fn write_code(at: u64, bytes: &[u8], mapping: &Mapping) -> Option<()> {
+    write(at, bytes, host_prot(mapping.prot.bits().into()))
+}
+
+/// Writes to a page of thunks, which nobody else may do, not even the kernel for the program.
+fn write_thunks(at: u64, bytes: &[u8]) -> Option<()> {
+    write(at, bytes, libc::PROT_READ as u64)
+}
+
+/// Writes to memory that has the rights `rights` before, if it was not just reserved, and after.
+fn write(at: u64, bytes: &[u8], rights: u64) -> Option<()> {
+    let first = page_down(at);
+    let length = page_down(at + bytes.len() as u64 - 1) + PAGE - first;
+    let protect = |rights: u64| {
+        let args = [first, length, rights, 0, 0, 0];
+        // SAFETY: the pages are the program's code, which stays readable, or thunks.
+        relay::check(unsafe { relay::raw(libc::SYS_mprotect, args) }).ok()
+    };
+    protect(rights | libc::PROT_WRITE as u64)?;
+    let written = guest_memory::write_bytes(at, bytes);
+    protect(rights)?;
+    written.ok()
+}
