@@ -34,7 +34,7 @@ enum Choice {
     Amd,
     /// Intel VMX with EPT and Page Modification Logging, in Bochs.
     Intel,
-    /// The same with two processors, several times slower: a few steps that need them, or others by --only.
+    /// The same with two processors, several times slower: a few short steps, or any of Intel's by --only.
     Intel2,
     /// AMD and then Intel with two processors, beside Intel with one; each line with its rig's name in front.
     All,
