@@ -120,7 +120,7 @@ impl Tree {
         let environment = format!(
             "export CI=1 VMMLOAD_BIN=/usr/bin/vmmload VMMLOAD_RIG={} VMMLOAD_PATIENCE={} \
              VMMLOAD_WORK_DIVISOR={}\n",
-            rig.name(),
+            rig.vendor(),
             rig.patience(),
             rig.work_divisor()
         );

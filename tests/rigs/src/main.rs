@@ -34,7 +34,9 @@ enum Choice {
     Amd,
     /// Intel VMX with EPT and Page Modification Logging, in Bochs.
     Intel,
-    /// Both at once, each line with its rig's name in front.
+    /// The same with two processors, several times slower: a few short steps, or any of Intel's by --only.
+    Intel2,
+    /// AMD and then Intel with two processors, beside Intel with one; each line with its rig's name in front.
     All,
 }
 
@@ -46,7 +48,7 @@ enum Choice {
 #[command(
     name = "cargo rig",
     after_help = "Examples:\n  cargo rig amd\n  cargo rig intel --only doctor\n  \
-                  cargo rig all\n  cargo rig amd --only memory -- munmap mprotect\n\n\
+                  cargo rig intel2 --only signals\n  cargo rig all\n  cargo rig amd --only memory -- munmap mprotect\n\n\
                   The exit status is the suite's: 0 if all steps passed, 1 if not, 124 if the time\n\
                   was over, 125 if the rig could not be made."
 )]
@@ -56,7 +58,7 @@ struct Options {
     /// Only the steps whose names contain this.
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
-    /// Stop after so many minutes (default: 20 for amd, 45 for intel).
+    /// Stop after so many minutes (default: 20 for amd and intel2, 45 for intel).
     #[arg(long, value_name = "MINUTES")]
     limit: Option<u64>,
     /// Passed on to each test binary: names of tests, or options such as --skip NAME.
@@ -96,12 +98,13 @@ fn doing(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> RigError {
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    let rigs: &[Rig] = match options.rig {
-        Choice::Amd => &[Rig::Amd],
-        Choice::Intel => &[Rig::Intel],
-        Choice::All => &[Rig::Amd, Rig::Intel],
+    let rows: &[&[Rig]] = match options.rig {
+        Choice::Amd => &[&[Rig::Amd]],
+        Choice::Intel => &[&[Rig::Intel]],
+        Choice::Intel2 => &[&[Rig::IntelTwo]],
+        Choice::All => &[&[Rig::Amd, Rig::IntelTwo], &[Rig::Intel]],
     };
-    match run(rigs, &options) {
+    match run(rows, &options) {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
             eprintln!("rig: {error}");
@@ -110,39 +113,40 @@ fn main() -> ExitCode {
     }
 }
 
-/// Makes and boots the rigs; the worst of their statuses.
-fn run(rigs: &[Rig], options: &Options) -> Result<u8, RigError> {
+/// Makes the rigs, and boots those of each row one after the other, the rows beside each other; the worst of
+/// their statuses.
+fn run(rows: &[&[Rig]], options: &Options) -> Result<u8, RigError> {
     let directory = vmmload_tests::scratch::target().join("rigs");
-    let mut images: Vec<(Rig, image::Image)> = Vec::new();
-    for &rig in rigs {
-        emulator::install(rig)?;
-        let kernel = kernel::fetch(&directory)?;
-        let products = products::build(rig, options)?;
-        images.push((rig, image::build(rig, &directory, &kernel, &products)?));
+    let mut images: Vec<Vec<(Rig, image::Image)>> = Vec::new();
+    for row in rows {
+        let made = row.iter().map(|&rig| {
+            emulator::install(rig)?;
+            let kernel = kernel::fetch(&directory)?;
+            let products = products::build(rig, options)?;
+            Ok((rig, image::build(rig, &directory, &kernel, &products)?))
+        });
+        images.push(made.collect::<Result<_, RigError>>()?);
     }
-    let shared = rigs.len() > 1;
+    let shared = rows.len() > 1;
+    let boot = |(rig, image): &(Rig, image::Image)| {
+        let prefix = if shared {
+            format!("{:<6} | ", rig.name())
+        } else {
+            String::new()
+        };
+        let minutes = options.limit.unwrap_or(rig.limit_minutes());
+        let emulator = emulator::boot(*rig, image, &directory.join(rig.name()))?;
+        let limit = Duration::from_secs(60 * minutes);
+        Ok(watch::to_the_end(emulator, limit, &prefix))
+    };
     std::thread::scope(|scope| {
         let running: Vec<_> = images
             .iter()
-            .map(|(rig, image)| {
-                let prefix = if shared {
-                    format!("{:<5} | ", rig.name())
-                } else {
-                    String::new()
-                };
-                let minutes = options.limit.unwrap_or(rig.limit_minutes());
-                let limit = Duration::from_secs(60 * minutes);
-                let directory = directory.join(rig.name());
-                scope.spawn(move || {
-                    let emulator = emulator::boot(*rig, image, &directory)?;
-                    Ok(watch::to_the_end(emulator, limit, &prefix))
-                })
-            })
+            .map(|row| scope.spawn(|| row.iter().map(boot).collect::<Vec<_>>()))
             .collect();
-        let ended = running.into_iter().map(|thread| {
-            thread
-                .join()
-                .unwrap_or_else(|_| Err(RigError::Missing("a rig's thread has panicked".into())))
+        let ended = running.into_iter().flat_map(|thread| {
+            let panicked = |_| vec![Err(RigError::Missing("a rig's thread has panicked".into()))];
+            thread.join().unwrap_or_else(panicked)
         });
         ended.collect::<Result<Vec<u8>, RigError>>()
     })

@@ -33,9 +33,14 @@ pub(crate) fn build(rig: Rig, options: &Options) -> Result<Products, RigError> {
             .as_ref()
             .is_none_or(|text| step.name().contains(text))
     };
-    let steps: Vec<&Step> = rig.steps().iter().filter(wanted).collect();
+    let mut steps: Vec<&Step> = rig.steps().iter().filter(wanted).collect();
     if steps.is_empty() {
-        let names: Vec<&str> = rig.steps().iter().map(Step::name).collect();
+        steps = rig.further_steps().iter().filter(wanted).collect();
+    }
+    if steps.is_empty() {
+        let all = rig.steps().iter().chain(rig.further_steps());
+        let names: BTreeSet<&str> = all.map(Step::name).collect();
+        let names: Vec<&str> = names.into_iter().collect();
         let text = options.only.as_deref().unwrap_or_default();
         let names = names.join(", ");
         return Err(RigError::Missing(format!(
@@ -102,7 +107,7 @@ fn test_command(
 ) -> Result<Vec<String>, RigError> {
     let mut words = vec![
         executable(built, "test", binary)?,
-        format!("--test-threads={}", rig.test_threads()),
+        format!("--test-threads={}", rig.processors()),
     ];
     if ignored {
         words.push("--include-ignored".to_owned());

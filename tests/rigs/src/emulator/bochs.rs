@@ -5,6 +5,11 @@
 //! debugger in it, which is told to continue. The debugger has standard input and output, so the
 //! machine's screen is a pseudo-terminal that Bochs opens; somebody has to read it, or Bochs waits for
 //! ever to write on.
+//!
+//! With two processors the debugger runs five instructions of the one, then five of the other, whatever
+//! `quantum` says, so that everything takes several times longer; and while both wait, it counts up the
+//! clock one by one, where a single processor goes on at the next interrupt at once: each second that
+//! the kernel sleeps takes a minute.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -35,20 +40,22 @@ const LDLINUX: &str = "/usr/lib/syslinux/modules/bios/ldlinux.c32";
 /// timer against another would only take long. `cryptomgr.notests` saves a quarter of the time to boot.
 /// `panic=-1`: a crash resets the machine, which ends it.
 const KERNEL_ARGUMENTS: &str = "console=ttyS0,115200 mitigations=off nokaslr tsc=reliable \
-                                no_timer_check lpj=1000000 cryptomgr.notests quiet panic=-1 nosmp";
+                                no_timer_check lpj=1000000 cryptomgr.notests quiet panic=-1";
+/// What a kernel on one processor is told, too.
+const SINGLE: &str = "nosmp";
 
 /// How often the file behind the serial port is looked at.
 const POLL: Duration = Duration::from_millis(100);
 
-pub(super) fn boot(image: &Image, directory: &Path) -> Result<Emulator, RigError> {
-    let cd = make_cd(image, directory)?;
+pub(super) fn boot(image: &Image, processors: u32, directory: &Path) -> Result<Emulator, RigError> {
+    let cd = make_cd(image, processors, directory)?;
     let serial = directory.join("serial");
     let write = |name: &str, text: &str| {
         let path = directory.join(name);
         fs::write(&path, text).map_err(doing(format!("writing {}", path.display())))
     };
     write("serial", "")?;
-    write("bochsrc", &configuration(&cd, directory))?;
+    write("bochsrc", &configuration(&cd, processors, directory))?;
     write("debugger", "c\n")?;
     let log = |name: &str| {
         let path = directory.join(name);
@@ -73,10 +80,10 @@ pub(super) fn boot(image: &Image, directory: &Path) -> Result<Emulator, RigError
     })
 }
 
-fn configuration(cd: &Path, directory: &Path) -> String {
+fn configuration(cd: &Path, processors: u32, directory: &Path) -> String {
     format!(
         "display_library: term\n\
-         cpu: model=corei7_skylake_x, count=1, ips=100000000, reset_on_triple_fault=0\n\
+         cpu: model=corei7_skylake_x, count={processors}, ips=100000000, reset_on_triple_fault=0\n\
          memory: guest=1024, host=1024\n\
          romimage: file={bios}\n\
          vgaromimage: file={vga}\n\
@@ -98,7 +105,11 @@ fn configuration(cd: &Path, directory: &Path) -> String {
 }
 
 /// A CD image that boots this image, made again only where the image has changed.
-fn make_cd(image: &Image, directory: &Path) -> Result<std::path::PathBuf, RigError> {
+fn make_cd(
+    image: &Image,
+    processors: u32,
+    directory: &Path,
+) -> Result<std::path::PathBuf, RigError> {
     let name = image
         .archive
         .file_name()
@@ -120,8 +131,9 @@ fn make_cd(image: &Image, directory: &Path) -> Result<std::path::PathBuf, RigErr
     put(Path::new(LDLINUX), "ldlinux.c32")?;
     put(&image.kernel, "vmlinuz")?;
     put(&image.archive, "initrd")?;
+    let single = if processors == 1 { SINGLE } else { "" };
     let menu = format!(
-        "DEFAULT rig\nPROMPT 0\nTIMEOUT 1\nLABEL rig\nKERNEL vmlinuz\nAPPEND initrd=initrd {KERNEL_ARGUMENTS}\n"
+        "DEFAULT rig\nPROMPT 0\nTIMEOUT 1\nLABEL rig\nKERNEL vmlinuz\nAPPEND initrd=initrd {KERNEL_ARGUMENTS} {single}\n"
     );
     fs::write(tree.join("isolinux.cfg"), menu).map_err(doing("writing isolinux.cfg"))?;
     let part = directory.join("cd.part");

@@ -27,7 +27,7 @@ pub(crate) struct Emulator {
 pub(crate) fn install(rig: Rig) -> Result<(), RigError> {
     let (packages, files) = match rig {
         Rig::Amd => (qemu::PACKAGES, qemu::FILES),
-        Rig::Intel => (bochs::PACKAGES, bochs::FILES),
+        Rig::Intel | Rig::IntelTwo => (bochs::PACKAGES, bochs::FILES),
     };
     let ensured = files
         .iter()
@@ -44,7 +44,7 @@ pub(crate) fn boot(rig: Rig, image: &Image, directory: &Path) -> Result<Emulator
         .map_err(doing(format!("creating {}", directory.display())))?;
     match rig {
         Rig::Amd => qemu::boot(image),
-        Rig::Intel => bochs::boot(image, directory),
+        Rig::Intel | Rig::IntelTwo => bochs::boot(image, rig.processors(), directory),
     }
 }
 
