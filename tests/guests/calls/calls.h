@@ -84,7 +84,7 @@ static inline long bearable_interval(void)
     return each * 3 < 100 ? 100 : each * 3;
 }
 
-/* SIGALRM again and again; the thread that runs the timer decides nothing, the process has it. */
+/* SIGALRM again and again, for any thread of the process that does not block it. */
 static inline void set_alarm_every(long microseconds)
 {
     struct itimerval often = {{microseconds / 1000000, microseconds % 1000000},

@@ -1,7 +1,6 @@
 /* Handlers that call themselves, on a stack of their own, and handlers that are left by a jump in the middle of calls. */
 #include "calls.h"
 #include <setjmp.h>
-#include <sys/uio.h>
 
 static char alternate[64 * 1024];
 static volatile long handled;
