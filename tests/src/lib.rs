@@ -6,6 +6,7 @@
 
 mod binary;
 pub mod c_library;
+pub mod call_modes;
 pub mod counts;
 pub mod data;
 mod diff;
