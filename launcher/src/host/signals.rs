@@ -128,7 +128,13 @@ extern "C" fn catch(signal: i32, info: *mut SigInfo, context: *mut libc::ucontex
             relay::raw(libc::SYS_exit_group, [OWN_FAILURE, 0, 0, 0, 0, 0]);
         }
         let Some(pending) = CURRENT.get().as_ref() else {
-            return pass_on(signal, info);
+            // KVM_RUN in a runner found broken memory: it fails, and the owner finds out where.
+            if code <= 0 {
+                pass_on(signal, info);
+                let mask = (&raw mut (*context).uc_sigmask).cast::<u64>();
+                mask.write_unaligned(mask.read_unaligned() | 1 << (signal - 1));
+            }
+            return;
         };
         *pending.info.get() = *info;
         pending.kick.load(Ordering::Relaxed).write_volatile(1);
@@ -159,8 +165,8 @@ pub(crate) fn catch_own_faults_only() {
 /// What a runner is called by. One that few programs use, and none of the real-time signals, which may fail at a limit.
 const CALL: i32 = libc::SIGSTKFLT;
 
-/// What a runner blocks while it runs a vCPU.
-pub(crate) const BLOCKED_IN_RUNNER: u64 = !(FAULTS | 1 << (CALL - 1));
+/// What a runner blocks while it runs a vCPU: not what tells of broken memory, which must not be blocked.
+pub(crate) const BLOCKED_IN_RUNNER: u64 = !(1 << (CALL - 1) | 1 << (libc::SIGBUS - 1));
 
 /// Calls runner `tid` of this process out of KVM_RUN.
 pub(crate) fn call_runner(tid: i32) {
@@ -186,14 +192,17 @@ pub(crate) fn take_call() {
     unsafe { relay::raw(libc::SYS_rt_sigtimedwait, args) };
 }
 
-/// A signal that looks like a fault, but was sent, and found only a thread of the launcher's own to take
-/// it: all of the program's block it. It waits for the first one.
+/// A signal that looks like a fault, but was sent, and came to a thread of the launcher's own, which blocks it from now
+/// on. It is sent on to the process.
 fn pass_on(signal: i32, info: *const SigInfo) {
-    // SAFETY: getpid touches nothing; the call reads the siginfo, which its handler lends.
+    // SAFETY: the handler lends the siginfo, which the call reads a copy of; getpid touches nothing.
     unsafe {
+        // As from sigqueue(3), since only that may be told of others; who sent it is told as before.
+        let mut told = *info;
+        told.0[8..12].copy_from_slice(&libc::SI_QUEUE.to_le_bytes());
         let process = libc::getpid() as u64;
-        let args = [process, process, signal as u64, info as u64, 0, 0];
-        relay::raw(libc::SYS_rt_tgsigqueueinfo, args);
+        let args = [process, signal as u64, &raw const told as u64, 0, 0, 0];
+        relay::raw(libc::SYS_rt_sigqueueinfo, args);
     }
 }
 

@@ -85,13 +85,18 @@ fn is_at_call_site(thread: &mut GuestThread, vector: u64) -> bool {
     let rip = thread.vcpu.regs().rip;
     match vector {
         // The jump to the thunk: what it stands for has not been executed yet.
-        1 => matches!(sites.original(rip), Some((_, true))),
+        1 if matches!(sites.original(rip), Some((_, true))) => true,
         // The site is being replaced.
         3 if sites.was_changing(rip.wrapping_sub(1)) => {
             thread.vcpu.regs_mut().rip = rip.wrapping_sub(1);
             true
         }
-        _ => false,
+        _ => {
+            if let Some((original, _)) = sites.original(rip) {
+                thread.vcpu.regs_mut().rip = original;
+            }
+            false
+        }
     }
 }
 

@@ -318,17 +318,14 @@ impl Memory {
     }
 
     fn fill_window(&self, window: &Range<u64>, prot: Prot) -> io::Result<()> {
-        let machine = self.machine;
-        let gpa = machine.chunks.ensure(&machine.vm, window.start)?;
-        machine
-            .tables
-            .fill(&machine.vm, window.start, window.end, gpa, access(prot))
+        let (vm, tables) = (&self.machine.vm, &self.machine.tables);
+        let gpa = self.machine.chunks.ensure(vm, window.start)?;
+        tables.fill(vm, window.start, window.end, gpa, access(prot))
     }
 
     fn fill_thunks(&self, page: u64) -> io::Result<()> {
-        let machine = self.machine;
-        let gpa = machine.chunks.ensure(&machine.vm, page)?;
-        machine.tables.fill_unwatched(&machine.vm, page, gpa)
+        let (vm, tables) = (&self.machine.vm, &self.machine.tables);
+        tables.fill_unwatched(vm, page, self.machine.chunks.ensure(vm, page)?)
     }
 
     /// The call sites of the program in it.

@@ -4,10 +4,13 @@
 //! leaves to the default are caught on the host, so that the last epoch is published first: the kernel takes
 //! them for harmless, and they stay pending. The harvester's thread, which runs all the time, sees that.
 
-use super::lifecycle;
 use super::signals::{SIGNALS, bit};
 use super::state::Process;
+use super::{RUNNER_NAME, lifecycle};
 use crate::host::{proc_files, signals as host};
+
+/// Those of the launcher's, which leave some signals to themselves.
+const OWN_THREADS: [&str; 2] = [crate::tracking::THREAD_NAME, RUNNER_NAME];
 
 /// What was pending for the process when it was last looked at.
 #[derive(Debug, Default)]
@@ -30,15 +33,18 @@ impl Overdue {
     }
 }
 
-/// The signals that no thread would take. The launcher's own threads block all.
+/// The signals that no thread of the program would take.
 fn blocked_by_all() -> u64 {
     let Ok(threads) = std::fs::read_dir("/proc/self/task") else {
         return u64::MAX;
     };
     let masks = threads.flatten().filter_map(|thread| {
         let status = proc_files::text(thread.path().join("status").to_str()?)?;
-        let mask = status.lines().find_map(|l| l.strip_prefix("SigBlk:"))?;
-        u64::from_str_radix(mask.trim(), 16).ok()
+        let line = |name| status.lines().find_map(|l| l.strip_prefix(name));
+        if OWN_THREADS.contains(&line("Name:")?.trim()) {
+            return None;
+        }
+        u64::from_str_radix(line("SigBlk:")?.trim(), 16).ok()
     });
     masks.fold(u64::MAX, |all, mask| all & mask)
 }

@@ -26,6 +26,9 @@ const ENDED: u32 = 3;
 /// How often the owner looks whether the runner has stopped before it sleeps: about as long as an exit takes.
 const LOOKS: u32 = 1000;
 
+/// Signals for others that may interrupt a guest before its owner takes it: one that nobody takes stays.
+const STRAYS: u32 = 64;
+
 /// What owner and runner share.
 struct Control {
     turn: AtomicU32,
@@ -112,12 +115,17 @@ impl Control {
 
     fn run(&self) -> Raw {
         let vcpu = self.vcpu.load(Ordering::Relaxed);
+        let mut strays = 0;
         loop {
             // SAFETY: it is the runner's turn, and the owner keeps the vCPU until it has the turn again.
             let (raw, kicked) = unsafe { ((*vcpu).enter(), (*vcpu).is_kicked()) };
             match raw {
                 // Not for the owner: the process was stopped and goes on, or had a signal for another thread.
-                Raw::Interrupted if !self.is_called.load(Ordering::Acquire) && !kicked => {}
+                Raw::Interrupted
+                    if strays < STRAYS && !kicked && !self.is_called.load(Ordering::Acquire) =>
+                {
+                    strays += 1;
+                }
                 raw => return raw,
             }
         }

@@ -257,6 +257,11 @@ impl Seat {
                 return Turn::Call(self.requests.call());
             }
             if let Some(raw) = self.take_raw() {
+                if matches!(raw, Raw::Interrupted) && !pending.is_noted() {
+                    // By a signal for the process that all of its threads block: a runner cannot run meanwhile.
+                    self.way.cannot(last);
+                    self.give_up();
+                }
                 return Turn::Exit(self.exit(raw));
             }
             if pending.is_noted() {
@@ -378,6 +383,10 @@ impl Seat {
     /// Has this thread run its guest itself, unless it does so already.
     pub(crate) fn leave_page(&mut self) {
         self.stop();
+        self.give_up();
+    }
+
+    fn give_up(&mut self) {
         if self.way.is_in_page() {
             self.way.end();
             self.phase_ended();

@@ -10,17 +10,21 @@ mod form;
 pub(crate) mod hot;
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use form::{BEFORE, JUMP, Site, THUNK};
 
-use super::mappings::{Backing, Mapping, Mappings, host_prot};
+use super::mappings::{Backing, Mappings};
 use super::memory::{Memory, page_down, reserve};
 use crate::guest::layout::PAGE;
 use crate::guest::stub_page;
-use crate::host::{guest_memory, relay, residency};
+use crate::host::descriptors::Parked;
+use crate::host::{guest_memory, relay, residency, threads};
 
 /// How far from a call site its thunk may be: less than what a jump reaches, since both are not points.
 const REACH: u64 = 1 << 30;
@@ -142,29 +146,31 @@ impl Memory {
         sites.any.store(true, Ordering::Release);
         state.sites.insert(end, None);
         let replacement = self.prepare(&mut state, &table, end, nr);
-        let Some((site, jump, mapping)) = replacement else {
+        let Some((site, jump)) = replacement else {
             return;
         };
         // Before there is a breakpoint, so that who meets it finds the site.
         state.sites.insert(end, Some(site));
-        if change_code(site.start(), &jump, mapping, alone).is_none() {
+        if change_code(site.start(), &jump, alone).is_err() {
             state.sites.insert(end, None);
         }
     }
 
     /// Writes the thunk of a site that can be replaced; the jump to it is what is left to do.
-    fn prepare<'a>(
+    fn prepare(
         &self,
         state: &mut State,
-        table: &'a Mappings,
+        table: &Mappings,
         end: u64,
         nr: u64,
-    ) -> Option<(Site, [u8; JUMP], &'a Mapping)> {
+    ) -> Option<(Site, [u8; JUMP])> {
         let mut before = [0; BEFORE];
         guest_memory::read_bytes(end.checked_sub(BEFORE as u64)?, &mut before).ok()?;
         let site = Site::recognise(&before, end, nr)?;
         let start = site.start();
-        let mapping = code_at(table, &(start..end))?;
+        if !is_code(table, &(start..end)) {
+            return None;
+        }
         // Not code that the program has written; a page with replaced sites is our own doing.
         let pages = [page_down(start), page_down(end - 1)];
         let is_original =
@@ -178,7 +184,7 @@ impl Memory {
         write_thunks(thunk, &site.thunk(thunk, at)?)?;
         page.free += THUNK;
         state.thunks.insert(thunk, site);
-        Some((site, jump, mapping))
+        Some((site, jump))
     }
 
     /// A page with room for a thunk, near the code at `near`.
@@ -212,13 +218,14 @@ impl Memory {
     }
 }
 
-/// The mapping of `range`, if it is code that nobody may write to: private and from a file.
-fn code_at<'a>(table: &'a Mappings, range: &Range<u64>) -> Option<&'a Mapping> {
-    let (whole, mapping) = table.at(range.start)?;
-    let is_file = matches!(mapping.backing, Backing::File { .. });
-    let prot = mapping.prot;
-    let is_code = is_file && !mapping.shared && prot.executable() && !prot.writable();
-    (is_code && range.end <= whole.end).then_some(mapping)
+/// Whether `range` is code that nobody may write to: private and from a file.
+fn is_code(table: &Mappings, range: &Range<u64>) -> bool {
+    table.at(range.start).is_some_and(|(whole, mapping)| {
+        let is_file = matches!(mapping.backing, Backing::File { .. });
+        let (prot, private) = (mapping.prot, !mapping.shared);
+        let is_code = is_file && private && prot.executable() && !prot.writable();
+        is_code && range.end <= whole.end
+    })
 }
 
 /// Where the mappings begin that lie around `near` without a gap.
@@ -232,37 +239,33 @@ fn lowest_neighbour(table: &Mappings, near: u64) -> Option<u64> {
 
 /// Replaces the first bytes of the instruction at `start` by `jump`, so that another thread sees either the old or the
 /// new one.
-fn change_code(start: u64, jump: &[u8], mapping: &Mapping, alone: bool) -> Option<()> {
+fn change_code(start: u64, jump: &[u8], alone: bool) -> io::Result<()> {
+    // The one way to write to a private copy of a page while its mapping stays what it is, for everyone to see.
+    let memory = Parked::open(|| File::options().write(true).open("/proc/self/mem"))?;
+    let write = |bytes, at| memory.file().write_all_at(bytes, at);
     if alone {
-        return write_code(start, jump, mapping);
+        return write(jump, start);
     }
     // As the kernel does with its own code (text_poke_bp): who comes by in between takes a breakpoint, and waits in
-    // `was_changing`. Each change of rights drops what processors have of the page.
-    write_code(start, &[BREAKPOINT], mapping)?;
-    write_code(start + 1, &jump[1..], mapping)?;
-    write_code(start, &jump[..1], mapping)
-}
-
-fn write_code(at: u64, bytes: &[u8], mapping: &Mapping) -> Option<()> {
-    write(at, bytes, host_prot(mapping.prot.bits().into()))
+    // `was_changing`. An interrupt has processors read their instructions again.
+    write(&[BREAKPOINT], start)?;
+    threads::disturb_others();
+    write(&jump[1..], start + 1)?;
+    threads::disturb_others();
+    write(&jump[..1], start)?;
+    threads::disturb_others();
+    Ok(())
 }
 
 /// Writes to a page of thunks, which nobody else may do, not even the kernel for the program.
 fn write_thunks(at: u64, bytes: &[u8]) -> Option<()> {
-    write(at, bytes, libc::PROT_READ as u64)
-}
-
-/// Writes to memory that has the rights `rights` before, if it was not just reserved, and after.
-fn write(at: u64, bytes: &[u8], rights: u64) -> Option<()> {
-    let first = page_down(at);
-    let length = page_down(at + bytes.len() as u64 - 1) + PAGE - first;
-    let protect = |rights: u64| {
-        let args = [first, length, rights, 0, 0, 0];
-        // SAFETY: the pages are the program's code, which stays readable, or thunks.
+    let protect = |rights: libc::c_int| {
+        let args = [page_down(at), PAGE, rights as u64, 0, 0, 0];
+        // SAFETY: the page is reserved for thunks, which are read by guests alone.
         relay::check(unsafe { relay::raw(libc::SYS_mprotect, args) }).ok()
     };
-    protect(rights | libc::PROT_WRITE as u64)?;
+    protect(libc::PROT_READ | libc::PROT_WRITE)?;
     let written = guest_memory::write_bytes(at, bytes);
-    protect(rights)?;
+    protect(libc::PROT_READ)?;
     written.ok()
 }
