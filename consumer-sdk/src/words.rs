@@ -105,11 +105,13 @@ pub enum Counter {
     KernelBytes = 9,
     /// Calls of which it is not known what the kernel wrote for them.
     UnknownCalls = 10,
+    /// System calls, relayed or emulated, for which the VM was not left.
+    CallsWithoutExit = 11,
 }
 
 impl Counter {
     /// Every counter, in the order of their slots.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::SyscallsRelayed,
         Self::SyscallsEmulated,
         Self::VmExits,
@@ -121,6 +123,7 @@ impl Counter {
         Self::StretchedTicks,
         Self::KernelBytes,
         Self::UnknownCalls,
+        Self::CallsWithoutExit,
     ];
 
     /// What reports call it.
@@ -137,6 +140,7 @@ impl Counter {
             Self::StretchedTicks => "stretched ticks",
             Self::KernelBytes => "bytes written by the kernel",
             Self::UnknownCalls => "calls with unknown writes",
+            Self::CallsWithoutExit => "calls without an exit",
         }
     }
 }

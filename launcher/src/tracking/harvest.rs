@@ -337,6 +337,7 @@ impl Harvest {
             (Counter::StretchedTicks, self.pace.stretched()),
             (Counter::KernelBytes, self.kernel.bytes()),
             (Counter::UnknownCalls, process.unknown_calls.total()),
+            (Counter::CallsWithoutExit, sum(|s| s.in_page.get())),
         ] {
             self.book.writer.set_counter(counter, value);
         }

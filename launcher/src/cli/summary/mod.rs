@@ -178,7 +178,10 @@ impl Summary<'_> {
         let count = |counter| grouped(self.info.counter(counter));
         let relayed = count(Counter::SyscallsRelayed);
         let emulated = count(Counter::SyscallsEmulated);
-        let calls = format!("{relayed} relayed, {emulated} emulated");
+        let calls = match count(Counter::CallsWithoutExit) {
+            none if none == "0" => format!("{relayed} relayed, {emulated} emulated"),
+            some => format!("{relayed} relayed, {emulated} emulated; {some} without an exit"),
+        };
         line(out, "calls", calls)?;
         let exits = count(Counter::VmExits);
         let faults = count(Counter::PageFaultExits);
