@@ -215,6 +215,9 @@ typedef struct vmmload_consumer vmmload_consumer;
 /// Index: system calls of which it is not known what the kernel wrote for them.
 #define VMMLOAD_COUNTER_UNKNOWN_CALLS 10
 
+/// Index: system calls, relayed or emulated, for which the VM was not left.
+#define VMMLOAD_COUNTER_CALLS_WITHOUT_EXIT 11
+
 /// Number of counters of vmmload_info; those behind the last index above are 0.
 #define VMMLOAD_COUNTERS 16
 

@@ -80,12 +80,14 @@ pub const VMMLOAD_COUNTER_STRETCHED_TICKS: usize = 8;
 pub const VMMLOAD_COUNTER_KERNEL_BYTES: usize = 9;
 /// Index: system calls of which it is not known what the kernel wrote for them.
 pub const VMMLOAD_COUNTER_UNKNOWN_CALLS: usize = 10;
+/// Index: system calls, relayed or emulated, for which the VM was not left.
+pub const VMMLOAD_COUNTER_CALLS_WITHOUT_EXIT: usize = 11;
 /// Number of counters of vmmload_info; those behind the last index above are 0.
 pub const VMMLOAD_COUNTERS: usize = 16;
 /// Room for the command in vmmload_info: at most 256 bytes of it, and at least one NUL behind them.
 pub const VMMLOAD_COMMAND_ROOM: usize = 264;
 
-const _: () = assert!(Counter::ALL.len() == VMMLOAD_COUNTER_UNKNOWN_CALLS + 1);
+const _: () = assert!(Counter::ALL.len() == VMMLOAD_COUNTER_CALLS_WITHOUT_EXIT + 1);
 
 /// One observation: count accesses to one page, seen in one epoch.
 #[derive(Clone, Copy, Debug)]

@@ -24,11 +24,7 @@
 //! Ring 3 can write here where the stub runs in ring 3. What comes of that is a system call of the program's that it
 //! could have made itself, so nothing is believed but that these are a number and six arguments.
 
-#[cfg(not(all(test, loom)))]
 use std::sync::atomic::{AtomicU64, Ordering};
-
-#[cfg(all(test, loom))]
-use loom::sync::atomic::{AtomicU64, Ordering};
 
 use crate::host::relay::Call;
 
@@ -53,10 +49,33 @@ pub(super) const RSP: usize = 26;
 /// Where the stub's stack begins, downwards.
 pub(super) const STACK: usize = 32;
 
+/// A word of the page; in the model of both sides another kind than the real one.
+pub(crate) trait Word {
+    /// As of AtomicU64.
+    fn load(&self, order: Ordering) -> u64;
+    /// As of AtomicU64.
+    fn store(&self, value: u64, order: Ordering);
+}
+
+impl Word for AtomicU64 {
+    fn load(&self, order: Ordering) -> u64 {
+        self.load(order)
+    }
+
+    fn store(&self, value: u64, order: Ordering) {
+        self.store(value, order);
+    }
+}
+
 /// One vCPU's page, as the owner sees it.
-#[derive(Clone)]
-pub(crate) struct RequestPage<'a> {
-    words: [&'a AtomicU64; WORDS],
+pub(crate) struct RequestPage<'a, W = AtomicU64> {
+    words: [&'a W; WORDS],
+}
+
+impl<W> Clone for RequestPage<'_, W> {
+    fn clone(&self) -> Self {
+        Self { words: self.words }
+    }
 }
 
 /// What the stub keeps of the registers that the `syscall` instruction overwrites.
@@ -70,9 +89,9 @@ pub(crate) struct Kept {
     pub rflags: u64,
 }
 
-impl<'a> RequestPage<'a> {
+impl<'a, W: Word> RequestPage<'a, W> {
     /// The page whose words these are, all zero in the beginning.
-    pub(crate) fn new(words: [&'a AtomicU64; WORDS]) -> Self {
+    pub(crate) fn new(words: [&'a W; WORDS]) -> Self {
         Self { words }
     }
 
@@ -153,7 +172,21 @@ impl<'a> RequestPage<'a> {
 pub(crate) mod model {
     //! The guest's side as `stub_page` has it in assembly, and memory for both.
 
+    #[cfg(loom)]
+    use loom::sync::atomic::AtomicU64;
+
     use super::*;
+
+    #[cfg(loom)]
+    impl Word for AtomicU64 {
+        fn load(&self, order: Ordering) -> u64 {
+            self.load(order)
+        }
+
+        fn store(&self, value: u64, order: Ordering) {
+            self.store(value, order);
+        }
+    }
 
     /// A page of its own.
     pub(crate) struct Memory([AtomicU64; WORDS]);
@@ -163,7 +196,7 @@ pub(crate) mod model {
             Self(std::array::from_fn(|_| AtomicU64::new(0)))
         }
 
-        pub(crate) fn page(&self) -> RequestPage<'_> {
+        pub(crate) fn page(&self) -> RequestPage<'_, AtomicU64> {
             RequestPage::new(std::array::from_fn(|i| &self.0[i]))
         }
     }
@@ -179,7 +212,7 @@ pub(crate) mod model {
         Closed,
     }
 
-    impl RequestPage<'_> {
+    impl<W: Word> RequestPage<'_, W> {
         /// The guest's side of a call.
         pub(crate) fn ask(&self, call: &Call, mut pause: impl FnMut()) -> Left {
             let word = |at: usize| self.words[at];
@@ -263,7 +296,7 @@ mod loom_tests {
     }
 
     /// The owner: answers calls until it has answered `calls`, then takes the vCPU back.
-    fn own(page: &RequestPage<'_>, calls: u64) {
+    fn own(page: &RequestPage<'_, impl Word>, calls: u64) {
         for nr in 0..calls {
             while !page.is_waiting() {
                 loom::thread::yield_now();

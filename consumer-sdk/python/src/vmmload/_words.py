@@ -82,6 +82,8 @@ class Counter(IntEnum):
     KERNEL_BYTES = 9
     #: Calls of which it is not known what the kernel wrote for them.
     UNKNOWN_CALLS = 10
+    #: System calls, relayed or emulated, for which the VM was not left.
+    CALLS_WITHOUT_EXIT = 11
 
 
 class Woken(IntEnum):
