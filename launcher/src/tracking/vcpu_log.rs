@@ -160,9 +160,11 @@ impl VcpuLog {
             *stored += 1;
             f(page);
         };
+        // Counted first: what comes while this is under way may be of a call that was answered meanwhile.
+        let there = ring.waiting_from(ring.position());
         // Pairs with `VcpuStats::set_in_guest`.
         if take == Take::All || !self.stats.in_guest.load(Ordering::Acquire) {
-            while let Some(page) = ring.pop(0) {
+            for page in (0..there).map_while(|_| ring.pop(0)) {
                 f(page);
             }
             self.noted_until = ring.position();
