@@ -8,7 +8,7 @@ const WORDS: usize = 128;
 /// What a thread passes on to those that it starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Placement {
-    processors: Box<[u64; WORDS]>,
+    processors: [u64; WORDS],
     nice: i64,
     policy: i64,
 }
@@ -22,8 +22,8 @@ fn call(nr: libc::c_long, args: [u64; 3]) -> i64 {
 impl Placement {
     /// The calling thread's; None where the kernel does not tell.
     pub(crate) fn own() -> Option<Self> {
-        let mut processors = Box::new([0u64; WORDS]);
-        let bytes = size_of_val(processors.as_ref()) as u64;
+        let mut processors = [0u64; WORDS];
+        let bytes = size_of_val(&processors) as u64;
         let set = processors.as_mut_ptr() as u64;
         if call(libc::SYS_sched_getaffinity, [0, bytes, set]) < 0 {
             return None;

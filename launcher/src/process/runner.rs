@@ -15,6 +15,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::spin_budget::Place;
 use crate::host::{futex, processor, signals, threads};
 use crate::kvm::vcpu::{Raw, Vcpu};
 
@@ -41,6 +42,8 @@ struct Control {
     raw: UnsafeCell<Option<Raw>>,
     /// How long the runner looks for its turn before it sleeps, in cycles.
     patience: u64,
+    /// Among those that wait without sleeping.
+    place: Arc<Place>,
 }
 
 // SAFETY: `raw` is used by whoever has the turn only (see the module), and the turn is passed on with release and taken
@@ -98,7 +101,13 @@ impl Control {
     fn serve(&self) {
         loop {
             let since = processor::tsc();
-            let look = || processor::tsc().wrapping_sub(since) < self.patience;
+            let look = || {
+                let looks = processor::tsc().wrapping_sub(since) < self.patience;
+                if !looks {
+                    self.place.give();
+                }
+                looks
+            };
             if self.wait_until(|turn| matches!(turn, RUN | ENDED), RUNNER, look) == ENDED {
                 return;
             }
@@ -154,11 +163,11 @@ impl Runners {
 
 impl Runner {
     /// Starts one, with the calling thread's processors, priority and memory policy. Once it has nothing to run, it looks
-    /// for its turn for `patience` cycles before it sleeps.
+    /// for its turn for `patience` cycles before it sleeps, and gives `place` back.
     ///
     /// # Errors
     /// EAGAIN at the limit of threads, ENOMEM without memory for a stack.
-    pub(crate) fn start(of: &Runners, patience: u64) -> io::Result<Self> {
+    pub(crate) fn start(of: &Runners, patience: u64, place: Arc<Place>) -> io::Result<Self> {
         let control = Arc::new(Control {
             turn: AtomicU32::new(IDLE),
             sleepers: AtomicU32::new(0),
@@ -167,6 +176,7 @@ impl Runner {
             vcpu: AtomicPtr::new(ptr::null_mut()),
             raw: UnsafeCell::new(None),
             patience,
+            place,
         });
         let own = control.clone();
         let mut all = of.lock();

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::call_mode::{Seen, Way};
 use super::runner::{Runner, Runners};
-use super::spin_budget::SpinBudget;
+use super::spin_budget::{self, SpinBudget};
 use super::state::VcpuStats;
 use crate::cli::CallMode;
 use crate::guest::request::RequestPage;
@@ -81,8 +81,10 @@ pub(crate) struct Seat {
     held: Cell<Option<Exit>>,
     way: Way,
     runner: Option<Placed>,
-    /// When the present phase began.
-    began: u64,
+    /// Among the threads that have runners run.
+    budget_place: Arc<spin_budget::Place>,
+    /// Since when the runner runs, as far as that is not noted yet.
+    since: Cell<u64>,
 }
 
 impl Seat {
@@ -94,13 +96,14 @@ impl Seat {
             requests: vcpu.requests().clone(),
             vcpu: Box::new(UnsafeCell::new(vcpu)),
             way: Way::new(shared.mode, khz),
+            budget_place: Arc::new(spin_budget::Place::new(shared.budget)),
+            since: Cell::new(0),
             shared,
             stats,
             is_masked: false,
             place: Cell::new(Place::Stopped),
             held: Cell::new(None),
             runner: None,
-            began: 0,
         }
     }
 
@@ -169,6 +172,13 @@ impl Seat {
             self.leave_page();
             return false;
         }
+        let now = processor::tsc();
+        if !self.budget_place.take(now) {
+            self.way.cannot(now);
+            self.leave_page();
+            return false;
+        }
+        self.since.set(now);
         self.set_masked(true);
         self.requests.open(self.way.limit());
         self.stats.set_in_guest(true);
@@ -190,25 +200,20 @@ impl Seat {
             self.way.cannot(now);
             return false;
         };
-        if !self.shared.budget.enter(now) {
+        if !self.budget_place.take(now) {
             self.way.cannot(now);
             return false;
         }
-        match self.find_runner(runners) {
-            Some(runner_ns) => {
-                let entry = self.vcpu.get_mut().machine().entry.get();
-                self.requests
-                    .set_sysret(entry == Some(&SyscallEntry::Ring0));
-                self.began = processor::tsc();
-                self.way.begin(runner_ns, self.began);
-                true
-            }
-            None => {
-                self.shared.budget.leave();
-                self.way.cannot(now);
-                false
-            }
-        }
+        let Some(runner_ns) = self.find_runner(runners) else {
+            self.budget_place.give();
+            self.way.cannot(now);
+            return false;
+        };
+        let entry = self.vcpu.get_mut().machine().entry.get();
+        let sysret = entry == Some(&SyscallEntry::Ring0);
+        self.requests.set_sysret(sysret);
+        self.way.begin(runner_ns, processor::tsc());
+        true
     }
 
     /// Sees to it that there is a runner which runs where this thread would; answers what processor time it has had.
@@ -225,7 +230,8 @@ impl Seat {
             // The old one ends first.
             self.runner = None;
             self.way.set_pause(pause_cycles());
-            let runner = Runner::start(runners, self.way.exit()).ok()?;
+            let place = self.budget_place.clone();
+            let runner = Runner::start(runners, self.way.exit(), place).ok()?;
             self.runner = Some(Placed { runner, placement });
         }
         self.runner_ns()
@@ -238,8 +244,7 @@ impl Seat {
     /// The phase in the page is over: the guest has stopped, or will with its next call.
     fn phase_ended(&mut self) {
         self.requests.close();
-        self.has_budget(processor::tsc());
-        self.shared.budget.leave();
+        self.budget_place.give();
     }
 
     /// Waits for the guest, which a runner has.
@@ -290,21 +295,20 @@ impl Seat {
 
     /// Looks how the phase goes, and ends it if not well: the guest then leaves with its next call.
     fn look(&mut self, now: u64) {
+        self.spend(now);
         let seen = Seen {
             runner_ns: self.runner_ns().unwrap_or(0),
-            has_budget: self.has_budget(now),
+            has_budget: self.shared.budget.has_left(now),
         };
         if !self.way.look(&seen, now) {
             self.phase_ended();
         }
     }
 
-    /// Notes what was spent since the phase began or this was last asked, and whether there is more.
-    fn has_budget(&mut self, now: u64) -> bool {
-        let budget = self.shared.budget;
-        budget.spend(now.saturating_sub(self.began));
-        self.began = now;
-        budget.has_left(now)
+    /// Notes what was spent since the runner runs or this was last called.
+    fn spend(&self, now: u64) {
+        let since = self.since.replace(now);
+        self.shared.budget.spend(now.saturating_sub(since));
     }
 
     fn take_raw(&self) -> Option<Raw> {
@@ -319,6 +323,7 @@ impl Seat {
 
     /// What stopped it means.
     fn exit(&mut self, raw: Raw) -> Exit {
+        self.spend(processor::tsc());
         self.stopped();
         let exit = self.vcpu.get_mut().exit(raw);
         if matches!(exit, Exit::Syscall) {
@@ -330,6 +335,7 @@ impl Seat {
     /// Stops the guest, which is not known to wait for an answer.
     fn call_out(&self) -> Exit {
         let raw = self.runner.as_ref().map(|placed| placed.runner.call_out());
+        self.spend(processor::tsc());
         self.stopped();
         // SAFETY: the runner has stopped, and no reference into the vCPU is out: one is given only while `place` is
         // `Stopped`, and that changes only where this is borrowed exclusively.
@@ -366,7 +372,7 @@ impl Seat {
         if self.place.get() == Place::Calling
             && let Some(raw) = self.take_raw()
         {
-            // It did not wait so long.
+            // It did not wait so long, and neither did the runner.
             self.way.left_page();
             self.stopped();
             self.vcpu.get_mut().exit_from_call(raw);

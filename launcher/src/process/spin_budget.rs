@@ -1,6 +1,6 @@
 //! What the threads of a process may spend on waiting for calls without leaving the guest.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use crate::host::processor;
 
@@ -17,7 +17,7 @@ pub(crate) struct SpinBudget {
     spent: AtomicU64,
     since: u64,
     /// The process has something that would show it.
-    is_closed: AtomicU32,
+    is_closed: AtomicBool,
 }
 
 impl SpinBudget {
@@ -28,26 +28,26 @@ impl SpinBudget {
             spending: AtomicU32::new(0),
             spent: AtomicU64::new(0),
             since: processor::tsc(),
-            is_closed: AtomicU32::new(0),
+            is_closed: AtomicBool::new(false),
         }
     }
 
     /// Closes it for good.
     pub(crate) fn close(&self) {
-        self.is_closed.store(1, Ordering::Relaxed);
+        self.is_closed.store(true, Ordering::Relaxed);
     }
 
     /// Whether there is anything left.
     pub(crate) fn has_left(&self, now: u64) -> bool {
         let earned = u128::from(now.wrapping_sub(self.since)) * u128::from(self.per_cent) / 100;
         let spent = u128::from(self.spent.load(Ordering::Relaxed));
-        self.is_closed.load(Ordering::Relaxed) == 0
+        !self.is_closed.load(Ordering::Relaxed)
             && self.per_cent > 0
             && spent < earned + u128::from(AHEAD)
     }
 
-    /// Takes a thread's place among those that spend; whether there was one. See [`SpinBudget::leave`].
-    pub(crate) fn enter(&self, now: u64) -> bool {
+    /// Takes a place among those that spend; whether there was one.
+    fn enter(&self, now: u64) -> bool {
         let most = self.per_cent.div_ceil(100);
         let place = |spending| (spending < most).then_some(spending + 1);
         self.has_left(now)
@@ -62,9 +62,50 @@ impl SpinBudget {
         self.spent.fetch_add(cycles, Ordering::Relaxed);
     }
 
-    /// Gives the place back.
-    pub(crate) fn leave(&self) {
+    fn leave(&self) {
         self.spending.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// One thread's place among those that spend. Its owner takes it; its runner gives it back when it goes to sleep, since
+/// nobody waits for anything then.
+pub(crate) struct Place {
+    budget: &'static SpinBudget,
+    is_taken: AtomicBool,
+}
+
+impl Place {
+    /// None yet.
+    pub(crate) fn new(budget: &'static SpinBudget) -> Self {
+        Self {
+            budget,
+            is_taken: AtomicBool::new(false),
+        }
+    }
+
+    /// Takes the place, if it is not taken; whether it is.
+    pub(crate) fn take(&self, now: u64) -> bool {
+        if self.is_taken.load(Ordering::Relaxed) {
+            return true;
+        }
+        let taken = self.budget.enter(now);
+        if taken {
+            self.is_taken.store(true, Ordering::Relaxed);
+        }
+        taken
+    }
+
+    /// Gives it back.
+    pub(crate) fn give(&self) {
+        if self.is_taken.swap(false, Ordering::Relaxed) {
+            self.budget.leave();
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.give();
     }
 }
 
@@ -80,6 +121,21 @@ mod tests {
         assert!(!budget.enter(now));
         budget.leave();
         assert!(budget.enter(now));
+    }
+
+    #[test]
+    fn a_place_is_given_back_once() {
+        let budget: &'static SpinBudget = Box::leak(Box::new(SpinBudget::new(100)));
+        let now = processor::tsc();
+        let (one, other) = (Place::new(budget), Place::new(budget));
+        assert!(one.take(now) && one.take(now));
+        assert!(!other.take(now));
+        one.give();
+        one.give();
+        assert!(other.take(now));
+        assert!(!one.take(now));
+        drop(other);
+        assert!(one.take(now));
     }
 
     #[test]

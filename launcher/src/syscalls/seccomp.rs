@@ -187,7 +187,10 @@ pub(crate) fn handle_filtered(thread: &mut GuestThread, call: &Call) -> Outcome 
             trap(thread, &data, error);
             Outcome::Resumed
         }
-        Verdict::EndThread(signal) => end_thread(thread, signal),
+        Verdict::EndThread(signal) => {
+            thread.vcpu.stop();
+            end_thread(thread, signal)
+        }
         Verdict::KillProcess => lifecycle::die_by_signal(thread.process, libc::SIGSYS),
     }
 }
