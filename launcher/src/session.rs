@@ -311,6 +311,9 @@ fn start(launch: Launch, inherited: &Inherited) -> Result<GuestThread, RunError>
     let dispositions = Arc::new(Dispositions::inherited());
     let process = Process::new(world, Role::First, config, summary, dispositions);
     let process: &'static Process = Box::leak(Box::new(process));
+    if !is_typed {
+        process.may_adjust_semaphores();
+    }
     let regs = kvm_regs {
         rip: image.start,
         rsp: stack.pointer,

@@ -9,10 +9,9 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use super::call_mode::{Seen, Way};
-use super::runner::{Runner, Runners};
-use super::spin_budget::{self, SpinBudget};
-use super::state::VcpuStats;
-use crate::cli::CallMode;
+use super::runner::Runner;
+use super::spin_budget;
+use super::state::{Process, Role, VcpuStats};
 use crate::guest::request::RequestPage;
 use crate::host::placement::{self, Placement};
 use crate::host::relay::Call;
@@ -50,17 +49,6 @@ pub(crate) enum Turn {
     Call(Call),
 }
 
-/// What the process lends to the threads of which runners run the vCPUs.
-#[derive(Clone, Copy)]
-pub(crate) struct Shared {
-    /// Its runners; None where it can have none.
-    pub runners: Option<&'static Runners>,
-    /// What may be spent.
-    pub budget: &'static SpinBudget,
-    /// How calls are made.
-    pub mode: CallMode,
-}
-
 /// A runner, with the placement that it has from its owner.
 struct Placed {
     runner: Runner,
@@ -72,7 +60,7 @@ pub(crate) struct Seat {
     vcpu: Box<UnsafeCell<Vcpu>>,
     id: u32,
     requests: RequestPage<'static>,
-    shared: Shared,
+    process: &'static Process,
     stats: Arc<VcpuStats>,
     place: Cell<Place>,
     /// Whether KVM_RUN blocks signals as for a runner.
@@ -89,16 +77,16 @@ pub(crate) struct Seat {
 
 impl Seat {
     /// The seat of a thread that begins.
-    pub(crate) fn new(vcpu: Vcpu, stats: Arc<VcpuStats>, shared: Shared) -> Self {
+    pub(crate) fn new(vcpu: Vcpu, stats: Arc<VcpuStats>, process: &'static Process) -> Self {
         let khz = vcpu.tsc_khz().unwrap_or(USUAL_TSC_KHZ);
         Self {
             id: vcpu.id(),
             requests: vcpu.requests().clone(),
             vcpu: Box::new(UnsafeCell::new(vcpu)),
-            way: Way::new(shared.mode, khz),
-            budget_place: Arc::new(spin_budget::Place::new(shared.budget)),
+            way: Way::new(process.config.call_mode, khz),
+            budget_place: Arc::new(spin_budget::Place::new(&process.spin_budget)),
             since: Cell::new(0),
-            shared,
+            process,
             stats,
             is_masked: false,
             place: Cell::new(Place::Stopped),
@@ -143,8 +131,8 @@ impl Seat {
         let before = processor::tsc();
         let exit = self.vcpu.get_mut().run();
         self.stats.exits.add(1);
+        self.note_call(&exit);
         if matches!(exit, Exit::Syscall) {
-            self.stats.set_in_guest(false);
             let now = processor::tsc();
             self.way.left_guest(now.saturating_sub(before), now);
         }
@@ -196,15 +184,12 @@ impl Seat {
         if !self.way.wants_page(now) {
             return false;
         }
-        let Some(runners) = self.shared.runners else {
-            self.way.cannot(now);
-            return false;
-        };
-        if !self.budget_place.take(now) {
+        // A process that shares its parent's memory has no threads, and is gone soon.
+        if self.process.role == Role::Sharer || !self.budget_place.take(now) {
             self.way.cannot(now);
             return false;
         }
-        let Some(runner_ns) = self.find_runner(runners) else {
+        let Some(runner_ns) = self.find_runner() else {
             self.budget_place.give();
             self.way.cannot(now);
             return false;
@@ -217,7 +202,7 @@ impl Seat {
     }
 
     /// Sees to it that there is a runner which runs where this thread would; answers what processor time it has had.
-    fn find_runner(&mut self, runners: &Runners) -> Option<u64> {
+    fn find_runner(&mut self) -> Option<u64> {
         if placement::is_processor_time_counted() {
             return None;
         }
@@ -231,7 +216,8 @@ impl Seat {
             self.runner = None;
             self.way.set_pause(pause_cycles());
             let place = self.budget_place.clone();
-            let runner = Runner::start(runners, self.way.exit(), place).ok()?;
+            let runner = Runner::start(&self.process.runners, self.way.exit(), place).ok()?;
+            self.process.thread_added_besides();
             self.runner = Some(Placed { runner, placement });
         }
         self.runner_ns()
@@ -298,7 +284,7 @@ impl Seat {
         self.spend(now);
         let seen = Seen {
             runner_ns: self.runner_ns().unwrap_or(0),
-            has_budget: self.shared.budget.has_left(now),
+            has_budget: self.process.spin_budget.has_left(now),
         };
         if !self.way.look(&seen, now) {
             self.phase_ended();
@@ -308,7 +294,7 @@ impl Seat {
     /// Notes what was spent since the runner runs or this was last called.
     fn spend(&self, now: u64) {
         let since = self.since.replace(now);
-        self.shared.budget.spend(now.saturating_sub(since));
+        self.process.spin_budget.spend(now.saturating_sub(since));
     }
 
     fn take_raw(&self) -> Option<Raw> {
@@ -326,10 +312,15 @@ impl Seat {
         self.spend(processor::tsc());
         self.stopped();
         let exit = self.vcpu.get_mut().exit(raw);
+        self.note_call(&exit);
+        exit
+    }
+
+    /// In a call, every instruction of the guest before it is complete.
+    fn note_call(&self, exit: &Exit) {
         if matches!(exit, Exit::Syscall) {
             self.stats.set_in_guest(false);
         }
-        exit
     }
 
     /// Stops the guest, which is not known to wait for an answer.
@@ -340,7 +331,9 @@ impl Seat {
         // SAFETY: the runner has stopped, and no reference into the vCPU is out: one is given only while `place` is
         // `Stopped`, and that changes only where this is borrowed exclusively.
         let vcpu = unsafe { &mut *self.vcpu.get() };
-        vcpu.exit(raw.unwrap_or(Raw::Interrupted))
+        let exit = vcpu.exit(raw.unwrap_or(Raw::Interrupted));
+        self.note_call(&exit);
+        exit
     }
 
     /// Sees to it that the guest has stopped, with the registers of the call that is being made, if one is.

@@ -12,14 +12,13 @@ use super::mappings::Mappings;
 use super::memory::Memory;
 use super::next_run::Asked;
 use super::runner::Runners;
-use super::seat::Shared;
 use super::seccomp::Registry;
 use super::signals::Dispositions;
 use super::spin_budget::SpinBudget;
 use crate::cli::{CallMode, Children, RunConfig};
-use crate::host::clock;
 use crate::host::descriptors::{self, Numbers};
 use crate::host::placement::Placement;
+use crate::host::{clock, threads};
 use crate::kvm::vcpu::Vcpu;
 use crate::machine::Machine;
 use crate::probes::syscall_entry::SyscallEntry;
@@ -224,6 +223,8 @@ pub(crate) struct Process {
     /// Threads started so far, the first included.
     pub threads_started: AtomicU64,
     live_threads: AtomicUsize,
+    /// It may have a list of semaphore adjustments.
+    may_adjust: AtomicBool,
     asked: Asked,
 }
 
@@ -274,17 +275,8 @@ impl Process {
             started_ns: clock::monotonic_ns(),
             threads_started: AtomicU64::new(1),
             live_threads: AtomicUsize::new(1),
+            may_adjust: AtomicBool::new(false),
             asked: Asked::default(),
-        }
-    }
-
-    /// What it lends to the threads that make calls in the request page.
-    pub(crate) fn calls(&'static self) -> Shared {
-        Shared {
-            // One that shares its parent's memory has no threads, and is gone soon.
-            runners: (self.role != Role::Sharer).then_some(&self.runners),
-            budget: &self.spin_budget,
-            mode: self.config.call_mode,
         }
     }
 
@@ -367,6 +359,19 @@ impl Process {
 
     fn idle(&self) -> MutexGuard<'_, Vec<(Numbers, IdleVcpu)>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// It may have a list of semaphore adjustments (semop(2), SEM_UNDO), now or from an earlier image.
+    pub(crate) fn may_adjust_semaphores(&self) {
+        self.may_adjust.store(true, Ordering::Relaxed);
+    }
+
+    /// Called after the calling thread has started one of the launcher's.
+    pub(crate) fn thread_added_besides(&self) {
+        let alone = self.threads_started.load(Ordering::Relaxed) == 1;
+        if alone && !self.may_adjust.load(Ordering::Relaxed) {
+            threads::leave_semaphore_list();
+        }
     }
 
     /// One thread more.

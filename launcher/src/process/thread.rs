@@ -87,7 +87,7 @@ impl GuestThread {
         stats.thread.store(tid, Ordering::Relaxed);
         Ok(Self {
             process,
-            vcpu: Seat::new(vcpu, stats.clone(), process.calls()),
+            vcpu: Seat::new(vcpu, stats.clone(), process),
             stats,
             signals: ThreadSignals::new(birth.mask, is_leader),
             pending,

@@ -14,13 +14,18 @@ fn is_of_processor_time(clock: u64) -> bool {
         )
 }
 
-/// Called after each call, before it is answered: has the thread run its guest itself where that matters.
+/// Called after each call, before it is answered: has the thread run its guest itself where that matters, and notes what
+/// later threads of ours must respect.
 #[inline]
 pub(crate) fn consider(thread: &mut GuestThread, call: &Call) {
     match call.nr as u32 as libc::c_long {
         // Timers and counters of processor time: who runs the guest must not be a question.
         libc::SYS_timer_create if is_of_processor_time(call.args[0]) => {
             thread.process.spin_budget.close();
+        }
+        libc::SYS_semop | libc::SYS_semtimedop => {
+            thread.process.may_adjust_semaphores();
+            return;
         }
         libc::SYS_perf_event_open => thread.process.spin_budget.close(),
         // A runner is placed as its owner was when it was started; limits are looked at when a phase begins.
