@@ -19,6 +19,10 @@ const COMMAND_EXITS: u64 = 40;
 /// Entries of the processor's own log: a full one is an exit.
 const LOG_ENTRIES: u64 = 512;
 
+/// Of so many system calls that do not leave the guest, one may after all: a signal, or an owner that got no
+/// processor for a while.
+const CALLS_PER_EXIT: u64 = 100;
+
 /// One test after the other: each measures, and would be disturbed.
 static ALONE: Mutex<()> = Mutex::new(());
 
@@ -237,6 +241,85 @@ fn thousand_calls_are_thousand_exits() {
         exits >= calls.calls && exits <= calls.calls + calls.calls / 20,
         "{exits} exits for {} calls",
         calls.calls
+    );
+}
+
+/// Whether there is a processor for the thread beside the guest's; if not, that is said.
+#[track_caller]
+fn has_two_processors() -> bool {
+    let found = std::thread::available_parallelism().map_or(0, usize::from);
+    if found < 2 {
+        let test = std::thread::current().name().unwrap_or("a test").to_owned();
+        let _ = writeln!(
+            std::io::stderr(),
+            "ELSEWHERE: {test}: for two processors, not {found}"
+        );
+    }
+    found >= 2
+}
+
+/// Calls that are made in a row: an emulator that interprets is slow.
+fn many_calls() -> u64 {
+    match rig().as_str() {
+        "intel" => 10_000,
+        _ => 100_000,
+    }
+}
+
+/// Makes many of the calls of `command` with a thread beside the guest's.
+#[track_caller]
+fn make_without_exits(what: &str, command: Command) {
+    if !has_two_processors() {
+        return;
+    }
+    let _alone = alone();
+    let calls = counts::calls_by(command, many_calls(), "spin");
+    tell(&format!("{} {what} in the page", calls.calls), &calls.with);
+    tell("a command without them", &calls.without);
+    counted(&calls.with);
+    let (exits, most) = (calls.exits(), calls.calls / CALLS_PER_EXIT);
+    assert!(
+        exits < most,
+        "{exits} exits for {} {what}, not below {most}",
+        calls.calls
+    );
+}
+
+#[test]
+#[ignore = "needs KVM's own counters: run by cargo rig"]
+fn calls_with_a_thread_beside_do_not_leave_the_guest() {
+    make_without_exits("calls", Command::Calls);
+}
+
+#[test]
+#[ignore = "needs KVM's own counters: run by cargo rig"]
+fn reads_with_a_thread_beside_do_not_leave_the_guest() {
+    make_without_exits("reads of a byte", Command::Reads);
+}
+
+#[test]
+#[ignore = "needs KVM's own counters: run by cargo rig"]
+fn pages_written_between_calls_in_the_guest_count_once_each() {
+    rig();
+    if !has_two_processors() {
+        return;
+    }
+    let _alone = alone();
+    let (pages, rounds) = (2000, 3);
+    let mut touching = Touching::start(pages, &["--call-mode", "spin"]);
+    for round in 1..=rounds {
+        let cost = touching.cost_of(Command::WriteAndCall);
+        tell(&format!("writing {pages} pages between calls"), &cost);
+        assert_eq!(cost.events, pages, "write events of round {round}");
+    }
+    let events = touching.events();
+    touching.end();
+    assert_eq!(events.len() as u64, pages, "pages that were counted");
+    let wrong: Vec<_> = events.iter().filter(|(_, n)| **n != rounds).collect();
+    assert!(
+        wrong.is_empty(),
+        "written {rounds} times, but counted otherwise: {:x?}",
+        &wrong[..wrong.len().min(5)]
     );
 }
 

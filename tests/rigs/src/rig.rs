@@ -20,8 +20,12 @@ pub(crate) enum Step {
         binary: &'static str,
         /// Tests to leave out, by parts of their names, each because this rig cannot run it.
         skip: &'static [&'static str],
+        /// Parts of the names of the tests to run; none: all.
+        only: &'static [&'static str],
         /// Runs the tests that are ignored elsewhere, too.
         ignored: bool,
+        /// How vmmload serves system calls, if not as it does of itself (`--call-mode`).
+        call_mode: Option<&'static str>,
     },
     /// The benchmark, with these options.
     Benchmark(&'static str, &'static [&'static str]),
@@ -31,10 +35,15 @@ pub(crate) enum Step {
 
 impl Step {
     /// What `--only` looks for, and what is printed.
-    pub(crate) fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> String {
         match self {
-            Step::Tests { binary, .. } => binary,
-            Step::Benchmark(name, _) | Step::Command(name, _) => name,
+            Step::Tests {
+                binary,
+                call_mode: Some(mode),
+                ..
+            } => format!("{binary} in {mode} mode"),
+            Step::Tests { binary, .. } => (*binary).to_owned(),
+            Step::Benchmark(name, _) | Step::Command(name, _) => (*name).to_owned(),
         }
     }
 }
@@ -47,7 +56,24 @@ const fn without(binary: &'static str, skip: &'static [&'static str]) -> Step {
     Step::Tests {
         binary,
         skip,
+        only: &[],
         ignored: false,
+        call_mode: None,
+    }
+}
+
+/// With a thread beside the guest's for its system calls, whatever that is worth: it takes two processors.
+const fn spinning(
+    binary: &'static str,
+    only: &'static [&'static str],
+    skip: &'static [&'static str],
+) -> Step {
+    Step::Tests {
+        binary,
+        skip,
+        only,
+        ignored: false,
+        call_mode: Some("spin"),
     }
 }
 
@@ -55,7 +81,9 @@ const fn without(binary: &'static str, skip: &'static [&'static str]) -> Step {
 const HARDWARE: Step = Step::Tests {
     binary: "hardware",
     skip: &[],
+    only: &[],
     ignored: true,
+    call_mode: None,
 };
 
 const DOCTOR: Step = Step::Command("what doctor says", &["vmmload", "doctor"]);
