@@ -261,7 +261,7 @@ fn has_two_processors() -> bool {
 /// Calls that are made in a row: an emulator that interprets is slow.
 fn many_calls() -> u64 {
     match rig().as_str() {
-        "intel" => 10_000,
+        "intel" => 4_000,
         _ => 100_000,
     }
 }
@@ -305,7 +305,8 @@ fn pages_written_between_calls_in_the_guest_count_once_each() {
         return;
     }
     let _alone = alone();
-    let (pages, rounds) = (2000, 3);
+    // More than the processor's own log takes.
+    let (pages, rounds) = (LOG_ENTRIES * 5 / 2, 2);
     let mut touching = Touching::start(pages, &["--call-mode", "spin"]);
     for round in 1..=rounds {
         let cost = touching.cost_of(Command::WriteAndCall);

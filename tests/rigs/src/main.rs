@@ -60,7 +60,7 @@ struct Options {
     /// Only the steps whose names contain this.
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
-    /// Have vmmload serve system calls in this way in all steps that name none: auto, exit or spin.
+    /// Have vmmload serve system calls in this way in all steps: auto, exit or spin.
     #[arg(long, value_name = "MODE", value_parser = call_modes::MODES)]
     call_mode: Option<String>,
     /// Stop after so many minutes (default: 20 for amd and intel2, 45 for intel).

@@ -80,12 +80,10 @@ pub(crate) fn build(rig: Rig, options: &Options) -> Result<Products, RigError> {
         if let Some(program) = words.first().filter(|word| word.starts_with('/')) {
             products.files.insert(program.into());
         }
-        let call_mode = match step {
-            Step::Tests {
-                call_mode: Some(mode),
-                ..
-            } => Some(*mode),
-            _ => options.call_mode.as_deref(),
+        let call_mode = match (&options.call_mode, step) {
+            (Some(mode), _) => Some(mode.as_str()),
+            (None, Step::Tests { call_mode, .. }) => *call_mode,
+            (None, _) => None,
         };
         if let Some(mode) = call_mode {
             let variable = format!("{}={mode}", call_modes::VARIABLE);
