@@ -282,25 +282,26 @@ impl Calls {
 #[must_use]
 #[track_caller]
 pub fn calls() -> Calls {
-    calls_by(Command::Calls, CALLS, "exit")
+    let [calls] = calls_of([Command::Calls], CALLS, "exit");
+    calls
 }
 
-/// Measures so many of the calls that `command` makes, served in this mode.
+/// Measures so many of the calls that each of `commands` makes, served in this mode.
 ///
 /// # Panics
 /// When the guest does not do what it is told.
 #[must_use]
 #[track_caller]
-pub fn calls_by(command: Command, calls: u64, mode: &str) -> Calls {
+pub fn calls_of<const N: usize>(commands: [Command; N], calls: u64, mode: &str) -> [Calls; N] {
     let mut touching = Touching::start_calling(1, calls, &["--call-mode", mode]);
     // The first command maps what all of them need.
     touching.cost_of(Command::Nothing);
     let without = touching.cost_of(Command::Nothing);
-    let with = touching.cost_of(command);
-    touching.end();
-    Calls {
+    let measured = commands.map(|command| Calls {
         calls,
-        with,
+        with: touching.cost_of(command),
         without,
-    }
+    });
+    touching.end();
+    measured
 }

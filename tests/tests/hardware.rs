@@ -266,35 +266,23 @@ fn many_calls() -> u64 {
     }
 }
 
-/// Makes many of the calls of `command` with a thread beside the guest's.
-#[track_caller]
-fn make_without_exits(what: &str, command: Command) {
+#[test]
+#[ignore = "needs KVM's own counters: run by cargo rig"]
+fn calls_and_reads_with_a_thread_beside_do_not_leave_the_guest() {
+    let number = many_calls();
     if !has_two_processors() {
         return;
     }
     let _alone = alone();
-    let calls = counts::calls_by(command, many_calls(), "spin");
-    tell(&format!("{} {what} in the page", calls.calls), &calls.with);
-    tell("a command without them", &calls.without);
-    counted(&calls.with);
-    let (exits, most) = (calls.exits(), calls.calls / CALLS_PER_EXIT);
-    assert!(
-        exits < most,
-        "{exits} exits for {} {what}, not below {most}",
-        calls.calls
-    );
-}
-
-#[test]
-#[ignore = "needs KVM's own counters: run by cargo rig"]
-fn calls_with_a_thread_beside_do_not_leave_the_guest() {
-    make_without_exits("calls", Command::Calls);
-}
-
-#[test]
-#[ignore = "needs KVM's own counters: run by cargo rig"]
-fn reads_with_a_thread_beside_do_not_leave_the_guest() {
-    make_without_exits("reads of a byte", Command::Reads);
+    let [calls, reads] = counts::calls_of([Command::Calls, Command::Reads], number, "spin");
+    tell("a command without calls", &calls.without);
+    let most = number / CALLS_PER_EXIT;
+    for (what, calls) in [("calls", calls), ("reads of a byte", reads)] {
+        tell(&format!("{number} {what} in the guest"), &calls.with);
+        counted(&calls.with);
+        let exits = calls.exits();
+        assert!(exits < most, "{exits} exits for {number} {what}");
+    }
 }
 
 #[test]
