@@ -243,9 +243,16 @@ impl Vm {
 
     /// Re-arms every page that was taken out of a dirty ring since the last call.
     pub(crate) fn reset_dirty_rings(&self) -> io::Result<u32> {
-        // SAFETY: the request takes no argument and touches no memory of ours.
-        let pages = unsafe { libc::ioctl(self.fd.as_raw_fd(), KVM_RESET_DIRTY_RINGS, 0) };
-        u32::try_from(pages).map_err(|_| io::Error::last_os_error())
+        loop {
+            // SAFETY: the request takes no argument and touches no memory of ours.
+            let pages = unsafe { libc::ioctl(self.fd.as_raw_fd(), KVM_RESET_DIRTY_RINGS, 0) };
+            match u32::try_from(pages).map_err(|_| io::Error::last_os_error()) {
+                // Linux from 6.16 on stops halfway for a signal. What it has not come to would be asked for with the
+                // next page only, and if the ring is full, there is none.
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
     }
 
     /// Makes vCPU `id`, its descriptor out of the program's way, and its dirty ring if tracked.
