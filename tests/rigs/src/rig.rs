@@ -147,14 +147,13 @@ const INTEL: &[Step] = &[
 ];
 
 /// What runs on two processors of Intel's: little, as the same work takes Bochs five times longer with two, and
-/// all tests of threads, which mostly wait, would take longer than the limit. `--only` finds the other steps of
+/// all tests of threads, which mostly wait, would take longer than the limit, as would those of call modes. `--only` finds the other steps of
 /// [`INTEL`], too.
 const INTEL_TWO: &[Step] = &[
     DOCTOR,
     tests("small_programs"),
     BESIDE,
     spinning("small_programs", &[], &[]),
-    spinning("call_modes", CALLS_IN_BOCHS, &[]),
 ];
 
 /// What the stub of system calls is interrupted by, where it runs in ring 0, and what must not show there. Left out: code
@@ -182,13 +181,6 @@ const CALLS_IN_RING_0: &[&str] = &[
     "rights_are_changed",
     "threads_are_cancelled",
     "filters",
-];
-
-/// Of these, those that Bochs does in little time.
-const CALLS_IN_BOCHS: &[&str] = &[
-    "calls_change_no_register",
-    "single_steps",
-    "at_its_own_instructions",
 ];
 
 /// Left out: what starts children by the hundreds, and forks beside the stops, which take long; clocks of the time
