@@ -147,8 +147,8 @@ const INTEL: &[Step] = &[
 ];
 
 /// What runs on two processors of Intel's: little, as the same work takes Bochs five times longer with two, and
-/// all tests of threads, which mostly wait, would take longer than the limit, as would those of call modes. `--only` finds the other steps of
-/// [`INTEL`], too.
+/// all tests of threads, which mostly wait, would take longer than the limit, as would those of call modes: what
+/// their stub does in ring 0, the steps of [`AMD`] in spin mode try. `--only` finds the other steps of [`INTEL`], too.
 const INTEL_TWO: &[Step] = &[
     DOCTOR,
     tests("small_programs"),
