@@ -14,7 +14,7 @@ use crate::kvm::{self, Counters};
 use crate::watched::{PAGE, hexadecimal};
 use crate::{Guest, Session};
 
-/// System calls that one command makes.
+/// System calls that one command makes, unless the guest is told how many.
 pub const CALLS: u64 = 1000;
 /// Handovers between two threads that one command makes.
 pub const HANDOVERS: u64 = 4000;
@@ -30,8 +30,12 @@ const EPOCHS_TO_SETTLE: u32 = 2;
 pub enum Command {
     /// Nothing but the answer, which is part of all others: two system calls.
     Nothing,
-    /// [`CALLS`] system calls that vmmload relays.
+    /// As many system calls that vmmload relays as the guest is to make.
     Calls,
+    /// As many that read one byte into memory that was written before.
+    Reads,
+    /// A store to every page of the buffer, and a system call after each.
+    WriteAndCall,
     /// A store to every page of the buffer.
     Write,
     /// [`HANDOVERS`] from one thread to another and back, and a store to every page meanwhile.
@@ -43,6 +47,8 @@ impl Command {
         match self {
             Self::Nothing => 'i',
             Self::Calls => 'n',
+            Self::Reads => 'o',
+            Self::WriteAndCall => 'c',
             Self::Write => 'w',
             Self::HandOver => 'h',
         }
@@ -96,9 +102,17 @@ impl Touching {
     /// When it does not start.
     #[must_use]
     pub fn start(pages: u64, options: &[&str]) -> Self {
-        let program = Guest::new("tracking/touch")
-            .program()
-            .args([pages.to_string(), "1".into()]);
+        Self::start_calling(pages, CALLS, options)
+    }
+
+    /// As [`Touching::start`], with so many calls at a command.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start_calling(pages: u64, calls: u64, options: &[&str]) -> Self {
+        let arguments = [pages, 1, calls].map(|number| number.to_string());
+        let program = Guest::new("tracking/touch").program().args(arguments);
         let program = ["--interval", interval()]
             .iter()
             .chain(options)
@@ -238,7 +252,7 @@ pub fn untracked_rewrite_seconds(pages: u64) -> f64 {
     again
 }
 
-/// What [`CALLS`] system calls cost, without the command that asks for them.
+/// What system calls cost, without the command that asks for them.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Calls {
     /// How many.
@@ -261,22 +275,33 @@ impl Calls {
     }
 }
 
-/// Measures system calls that are relayed.
+/// Measures [`CALLS`] system calls that leave the guest.
 ///
 /// # Panics
 /// When the guest does not do what it is told.
 #[must_use]
 #[track_caller]
 pub fn calls() -> Calls {
-    let mut touching = Touching::start(1, &[]);
+    let [calls] = calls_of([Command::Calls], CALLS, "exit");
+    calls
+}
+
+/// Measures so many of the calls that each of `commands` makes, served in this mode.
+///
+/// # Panics
+/// When the guest does not do what it is told.
+#[must_use]
+#[track_caller]
+pub fn calls_of<const N: usize>(commands: [Command; N], calls: u64, mode: &str) -> [Calls; N] {
+    let mut touching = Touching::start_calling(1, calls, &["--call-mode", mode]);
     // The first command maps what all of them need.
     touching.cost_of(Command::Nothing);
     let without = touching.cost_of(Command::Nothing);
-    let with = touching.cost_of(Command::Calls);
-    touching.end();
-    Calls {
-        calls: CALLS,
-        with,
+    let measured = commands.map(|command| Calls {
+        calls,
+        with: touching.cost_of(command),
         without,
-    }
+    });
+    touching.end();
+    measured
 }

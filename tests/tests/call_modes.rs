@@ -44,15 +44,25 @@ call_mode_tests! {
     blocked_signals_of_faults_wait_while_all_threads_call: "calls/pending" ["blocked-faults"];
 }
 
-#[test]
-fn calls_go_on_while_short_dirty_rings_are_filled() {
-    let program = Guest::new("calls/phases").program();
+/// With dirty rings so short, and epochs so many, that the guest often stops because a ring is full.
+#[track_caller]
+fn with_short_rings(program: &Program) {
     for track in ["write", "readwrite"] {
         let options = ["--buffer", "512", "--track", track, "--interval", "5ms"];
         let with_options = |program: Program, option| program.option(option);
         let program = options.into_iter().fold(program.clone(), with_options);
         call_modes::compare_success(&program);
     }
+}
+
+#[test]
+fn calls_go_on_while_short_dirty_rings_are_filled() {
+    with_short_rings(&Guest::new("calls/phases").program());
+}
+
+#[test]
+fn timers_interrupt_calls_while_short_dirty_rings_are_filled() {
+    with_short_rings(&Guest::new("calls/interrupted").program().arg("pages"));
 }
 
 /// In a directory of its own: the guest makes files with code in the current one.

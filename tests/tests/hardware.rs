@@ -19,6 +19,10 @@ const COMMAND_EXITS: u64 = 40;
 /// Entries of the processor's own log: a full one is an exit.
 const LOG_ENTRIES: u64 = 512;
 
+/// Of so many system calls that do not leave the guest, one may after all: a signal, or an owner that got no
+/// processor for a while.
+const CALLS_PER_EXIT: u64 = 100;
+
 /// One test after the other: each measures, and would be disturbed.
 static ALONE: Mutex<()> = Mutex::new(());
 
@@ -237,6 +241,74 @@ fn thousand_calls_are_thousand_exits() {
         exits >= calls.calls && exits <= calls.calls + calls.calls / 20,
         "{exits} exits for {} calls",
         calls.calls
+    );
+}
+
+/// Whether there is a processor for the thread beside the guest's; if not, that is said.
+#[track_caller]
+fn has_two_processors() -> bool {
+    let found = std::thread::available_parallelism().map_or(0, usize::from);
+    if found < 2 {
+        let test = std::thread::current().name().unwrap_or("a test").to_owned();
+        let _ = writeln!(
+            std::io::stderr(),
+            "ELSEWHERE: {test}: for two processors, not {found}"
+        );
+    }
+    found >= 2
+}
+
+/// Calls that are made in a row: an emulator that interprets is slow.
+fn many_calls() -> u64 {
+    match rig().as_str() {
+        "intel" => 4_000,
+        _ => 100_000,
+    }
+}
+
+#[test]
+#[ignore = "needs KVM's own counters: run by cargo rig"]
+fn calls_and_reads_with_a_thread_beside_do_not_leave_the_guest() {
+    let number = many_calls();
+    if !has_two_processors() {
+        return;
+    }
+    let _alone = alone();
+    let [calls, reads] = counts::calls_of([Command::Calls, Command::Reads], number, "spin");
+    tell("a command without calls", &calls.without);
+    let most = number / CALLS_PER_EXIT;
+    for (what, calls) in [("calls", calls), ("reads of a byte", reads)] {
+        tell(&format!("{number} {what} in the guest"), &calls.with);
+        counted(&calls.with);
+        let exits = calls.exits();
+        assert!(exits < most, "{exits} exits for {number} {what}");
+    }
+}
+
+#[test]
+#[ignore = "needs KVM's own counters: run by cargo rig"]
+fn pages_written_between_calls_in_the_guest_count_once_each() {
+    rig();
+    if !has_two_processors() {
+        return;
+    }
+    let _alone = alone();
+    // More than the processor's own log takes.
+    let (pages, rounds) = (LOG_ENTRIES * 5 / 2, 2);
+    let mut touching = Touching::start(pages, &["--call-mode", "spin"]);
+    for round in 1..=rounds {
+        let cost = touching.cost_of(Command::WriteAndCall);
+        tell(&format!("writing {pages} pages between calls"), &cost);
+        assert_eq!(cost.events, pages, "write events of round {round}");
+    }
+    let events = touching.events();
+    touching.end();
+    assert_eq!(events.len() as u64, pages, "pages that were counted");
+    let wrong: Vec<_> = events.iter().filter(|(_, n)| **n != rounds).collect();
+    assert!(
+        wrong.is_empty(),
+        "written {rounds} times, but counted otherwise: {:x?}",
+        &wrong[..wrong.len().min(5)]
     );
 }
 

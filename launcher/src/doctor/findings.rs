@@ -179,6 +179,7 @@ pub(super) mod testing {
                 max_vcpus: 1024,
                 max_slots: 32_764,
                 max_ring_bytes: 1 << 20,
+                spared_exits: 0,
             }),
             vm: Some(vm),
             modules: Modules::new(),

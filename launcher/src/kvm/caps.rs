@@ -54,6 +54,8 @@ pub(crate) struct Caps {
     pub max_slots: u32,
     /// Largest dirty ring of one vCPU, in bytes; 0 where there are none.
     pub max_ring_bytes: u32,
+    /// Exits that a VM can be spared: bits of KVM_CAP_X86_DISABLE_EXITS.
+    pub spared_exits: u32,
 }
 
 /// Capabilities that every run needs, with the first kernel that has them.
@@ -100,6 +102,7 @@ pub(crate) fn open() -> Result<(Kvm, Caps), OpenKvmError> {
         max_vcpus: (kvm.get_max_vcpus() as u32).max(1),
         max_slots: value(kb::KVM_CAP_NR_MEMSLOTS).max(32),
         max_ring_bytes: value(kb::KVM_CAP_DIRTY_LOG_RING_ACQ_REL),
+        spared_exits: value(kb::KVM_CAP_X86_DISABLE_EXITS),
     };
     Ok((kvm, caps))
 }

@@ -128,7 +128,25 @@ impl Vm {
         if ring_entries > 0 {
             vm.enable_dirty_rings()?;
         }
+        vm.spare_pauses();
         Ok(vm)
+    }
+
+    /// Has the guest stay where it executes many `pause` one after the other in ring 0, as the stub does that waits for
+    /// the answer to a call. KVM has such loops leave the guest (pause-loop exiting, pause filter), for another vCPU
+    /// of the VM that may hold what is waited for: here that is a host thread, for which the exit is only time. Loops of
+    /// the program's spin as they do natively. Where KVM does not offer it, calls may take longer, and that is all. KVM
+    /// takes it only before there are vCPUs.
+    fn spare_pauses(&self) {
+        let mut cap = kvm_enable_cap {
+            cap: kb::KVM_CAP_X86_DISABLE_EXITS,
+            ..Default::default()
+        };
+        cap.args[0] = u64::from(self.caps.spared_exits & kb::KVM_X86_DISABLE_EXITS_PAUSE);
+        if cap.args[0] != 0 {
+            // What is refused costs time only.
+            let _ = self.fd.enable_cap(&cap);
+        }
     }
 
     fn enable_dirty_rings(&self) -> Result<(), CreateVmError> {
@@ -225,9 +243,16 @@ impl Vm {
 
     /// Re-arms every page that was taken out of a dirty ring since the last call.
     pub(crate) fn reset_dirty_rings(&self) -> io::Result<u32> {
-        // SAFETY: the request takes no argument and touches no memory of ours.
-        let pages = unsafe { libc::ioctl(self.fd.as_raw_fd(), KVM_RESET_DIRTY_RINGS, 0) };
-        u32::try_from(pages).map_err(|_| io::Error::last_os_error())
+        loop {
+            // SAFETY: the request takes no argument and touches no memory of ours.
+            let pages = unsafe { libc::ioctl(self.fd.as_raw_fd(), KVM_RESET_DIRTY_RINGS, 0) };
+            match u32::try_from(pages).map_err(|_| io::Error::last_os_error()) {
+                // Linux from 6.16 on stops halfway for a signal. What it has not come to would be asked for with the
+                // next page only, and if the ring is full, there is none.
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
     }
 
     /// Makes vCPU `id`, its descriptor out of the program's way, and its dirty ring if tracked.

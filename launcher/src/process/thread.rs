@@ -113,11 +113,16 @@ impl GuestThread {
     }
 
     fn run_loop(&mut self) -> i32 {
+        let mut shows_program = true;
         loop {
-            if self.vcpu.is_stopped() {
+            if shows_program && self.vcpu.is_stopped() {
                 self.deliver_pending(None);
             }
-            let status = match self.vcpu.run(&self.pending) {
+            let turn = self.vcpu.run(&self.pending);
+            // A full ring stops the guest anywhere, as on the way back from a call: a signal waits until it has left the
+            // stubs, which it does at once for one that is noted.
+            shows_program = !matches!(turn, Turn::Exit(Exit::RingFull));
+            let status = match turn {
                 Turn::Call(call) => {
                     self.count_call_site(call.nr);
                     self.system_call(&call)

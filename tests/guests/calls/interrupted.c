@@ -31,6 +31,23 @@ static void short_calls(void)
     set_alarm_every(0);
 }
 
+/* Stores to one page after the other between the calls: logs of written pages become full, and a signal may come then. */
+static void pages_between_calls(void)
+{
+    enum { PAGES = 4096 };
+    pid_t parent = getppid();
+    volatile char *memory = map_private(PAGES * PAGE, PROT_READ | PROT_WRITE);
+    struct effort effort_ = effort(300000, 0.8);
+    set_alarm_every(interval);
+    for (unsigned i = 0; is_to_go_on(&effort_, 20); i++) {
+        memory[i % PAGES * PAGE] = (char)i;
+        CHECK(i % 8 != 0 || getppid() == parent);
+        CHECK(memory[i % PAGES * PAGE] == (char)i);
+    }
+    set_alarm_every(0);
+    CHECK(munmap((void *)memory, PAGES * PAGE) == 0);
+}
+
 /* What goes through the pipe: a sequence in which no byte can be missing or there twice. */
 static char byte_at(unsigned long place)
 {
@@ -188,7 +205,7 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         void (*run)(void);
-    } all[] = {{"short", short_calls}, {"pipes", pipes}, {"sleeps", sleeps},
+    } all[] = {{"short", short_calls}, {"pages", pages_between_calls}, {"pipes", pipes}, {"sleeps", sleeps},
                {"futexes", futexes}, {"limits", futexes_with_a_limit}};
     CHECK(argc == 2);
     interval = bearable_interval();

@@ -1,11 +1,12 @@
 /* Touches pages on command, so that a test knows exactly which events must appear.
- * Arguments: pages, stride. Commands, one letter each on standard input, each answered by a line:
+ * Arguments: pages, stride and, if not 1,000, calls. Commands, one letter each on standard input, each answered by a line:
  *   b  write the beacon page          w  write every stride-th page of the buffer once
  *   r  read every page                k  let the kernel fill every stride-th page
  *   t  four threads write every stride-th page, each in its own quarter
  *   h  two threads hand a turn to each other 4,000 times through memory, without a system call; with
  *      its turn, each writes a page of its own, until every stride-th page is written
- *   n  make 1,000 system calls        i  nothing but the answer           q  leave */
+ *   n  make so many system calls      o  read one byte so many times      i  nothing but the answer
+ *   c  write every stride-th page once, with a system call after each       q  leave */
 #include "check.h"
 #include <pthread.h>
 #include <stdatomic.h>
@@ -13,7 +14,7 @@
 #define HANDOVERS 4000
 
 static volatile char *buffer, *beacon;
-static size_t pages, stride;
+static size_t pages, stride, calls = 1000;
 
 static void write_pages(size_t from, size_t to)
 {
@@ -67,8 +68,25 @@ static void hand_over(void)
 
 static void make_calls(void)
 {
-    for (int i = 0; i < 1000; i++)
+    for (size_t i = 0; i < calls; i++)
         syscall(SYS_getppid);
+}
+
+static void read_bytes(void)
+{
+    static char byte;
+    int zero = open("/dev/zero", O_RDONLY);
+    for (size_t i = 0; i < calls; i++)
+        CHECK(read(zero, &byte, 1) == 1);
+    close(zero);
+}
+
+static void write_and_call(void)
+{
+    for (size_t i = 0; i < pages; i += stride) {
+        buffer[i * PAGE] = (char)(i + 1);
+        syscall(SYS_getppid);
+    }
 }
 
 static void read_pages(void)
@@ -98,8 +116,10 @@ static volatile char *guarded(size_t count)
 
 int main(int argc, char **argv)
 {
-    CHECK(argc == 3);
+    CHECK(argc == 3 || argc == 4);
     pages = strtoul(argv[1], NULL, 10), stride = strtoul(argv[2], NULL, 10);
+    if (argc == 4)
+        calls = strtoul(argv[3], NULL, 10);
     buffer = guarded(pages), beacon = guarded(1);
     printf("%#lx %#lx\n", (unsigned long)buffer, (unsigned long)beacon);
     fflush(stdout);
@@ -113,6 +133,8 @@ int main(int argc, char **argv)
         case 'k': let_the_kernel_fill(); break;
         case 'h': hand_over(); break;
         case 'n': make_calls(); break;
+        case 'o': read_bytes(); break;
+        case 'c': write_and_call(); break;
         case 'i': break;
         default: CHECK(!"a command this program knows");
         }

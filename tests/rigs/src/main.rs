@@ -20,6 +20,8 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
+use vmmload_tests::call_modes;
+
 use rig::Rig;
 
 /// Status when the limit of time is over, as timeout(1) has it.
@@ -58,6 +60,9 @@ struct Options {
     /// Only the steps whose names contain this.
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
+    /// Have vmmload serve system calls in this way in all steps: auto, exit or spin.
+    #[arg(long, value_name = "MODE", value_parser = call_modes::MODES)]
+    call_mode: Option<String>,
     /// Stop after so many minutes (default: 20 for amd and intel2, 45 for intel).
     #[arg(long, value_name = "MINUTES")]
     limit: Option<u64>,

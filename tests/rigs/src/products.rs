@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
-use vmmload_tests::{Guest, scratch};
+use vmmload_tests::{Guest, call_modes, scratch};
 
 use crate::command::output;
 use crate::rig::{Rig, Step};
@@ -19,7 +19,7 @@ pub(crate) struct Products {
     /// Files of this workspace and of the host, to be put at the same places.
     pub files: BTreeSet<PathBuf>,
     /// Name and command line of each step.
-    pub steps: Vec<(&'static str, Vec<String>)>,
+    pub steps: Vec<(String, Vec<String>)>,
 }
 
 /// Builds the release binary and the tests, and has each chosen test list its needs.
@@ -39,8 +39,8 @@ pub(crate) fn build(rig: Rig, options: &Options) -> Result<Products, RigError> {
     }
     if steps.is_empty() {
         let all = rig.steps().iter().chain(rig.further_steps());
-        let names: BTreeSet<&str> = all.map(Step::name).collect();
-        let names: Vec<&str> = names.into_iter().collect();
+        let names: BTreeSet<String> = all.map(Step::name).collect();
+        let names: Vec<String> = names.into_iter().collect();
         let text = options.only.as_deref().unwrap_or_default();
         let names = names.join(", ");
         return Err(RigError::Missing(format!(
@@ -56,13 +56,16 @@ pub(crate) fn build(rig: Rig, options: &Options) -> Result<Products, RigError> {
         steps: Vec::new(),
     };
     for step in steps {
-        let words = match step {
+        let mut words = match step {
             Step::Tests {
-                binary,
-                skip,
-                ignored,
+                binary, ignored, ..
             } => {
-                let words = test_command(rig, &built, binary, skip, *ignored, &options.tests)?;
+                if *ignored {
+                    // Outside of a rig these come to nothing, and say of nothing that they need it.
+                    products.files.insert(touching_guest());
+                }
+                let program = executable(&built, "test", binary)?;
+                let words = test_command(rig, program, step, &options.tests);
                 products.files.extend(needs(&words, &products.vmmload)?);
                 words
             }
@@ -76,6 +79,15 @@ pub(crate) fn build(rig: Rig, options: &Options) -> Result<Products, RigError> {
         };
         if let Some(program) = words.first().filter(|word| word.starts_with('/')) {
             products.files.insert(program.into());
+        }
+        let call_mode = match (&options.call_mode, step) {
+            (Some(mode), _) => Some(mode.as_str()),
+            (None, Step::Tests { call_mode, .. }) => *call_mode,
+            (None, _) => None,
+        };
+        if let Some(mode) = call_mode {
+            let variable = format!("{}={mode}", call_modes::VARIABLE);
+            words.splice(0..0, ["env".to_owned(), variable]);
         }
         products.steps.push((step.name(), words));
     }
@@ -97,27 +109,29 @@ fn cargo(arguments: &[&str]) -> Result<Vec<Value>, RigError> {
         .collect())
 }
 
-fn test_command(
-    rig: Rig,
-    built: &[Value],
-    binary: &str,
-    skip: &[&str],
-    ignored: bool,
-    arguments: &[String],
-) -> Result<Vec<String>, RigError> {
-    let mut words = vec![
-        executable(built, "test", binary)?,
-        format!("--test-threads={}", rig.processors()),
-    ];
-    if ignored {
-        words.push("--include-ignored".to_owned());
+/// The command line of a step of tests.
+fn test_command(rig: Rig, program: String, step: &Step, arguments: &[String]) -> Vec<String> {
+    let threads = format!("--test-threads={}", rig.processors());
+    let mut words = vec![program, threads];
+    if let Step::Tests {
+        skip,
+        only,
+        ignored,
+        ..
+    } = step
+    {
+        if *ignored {
+            words.push("--include-ignored".to_owned());
+        }
+        let skipped = skip.iter().flat_map(|name| ["--skip", name]);
+        words.extend(skipped.map(str::to_owned));
+        // Those that are asked for are chosen among all.
+        if arguments.is_empty() {
+            words.extend(only.iter().map(|&name| name.to_owned()));
+        }
     }
-    words.extend(
-        skip.iter()
-            .flat_map(|name| ["--skip".to_owned(), (*name).to_owned()]),
-    );
     words.extend(arguments.iter().cloned());
-    Ok(words)
+    words
 }
 
 /// The path of one of the executables that cargo has built.
@@ -136,7 +150,7 @@ fn executable(built: &[Value], kind: &str, name: &str) -> Result<String, RigErro
         .ok_or_else(|| RigError::Missing(format!("the package of tests has no {kind} {name}")))
 }
 
-/// The one guest that the benchmark's counts need.
+/// The one guest that the benchmark's counts and the tests of the hardware need.
 fn touching_guest() -> PathBuf {
     Guest::new("tracking/touch").path()
 }
