@@ -12,6 +12,7 @@ use super::call_mode::{Seen, Way};
 use super::runner::Runner;
 use super::spin_budget;
 use super::state::{Process, Role, VcpuStats};
+use crate::cli::CallMode;
 use crate::guest::request::RequestPage;
 use crate::host::placement::{self, Placement};
 use crate::host::relay::Call;
@@ -203,7 +204,10 @@ impl Seat {
 
     /// Sees to it that there is a runner which runs where this thread would; answers what processor time it has had.
     fn find_runner(&mut self) -> Option<u64> {
-        if placement::is_processor_time_counted() {
+        let tries = self.process.config.call_mode == CallMode::Auto;
+        if placement::is_processor_time_counted()
+            || tries && self.process.spin_budget.are_processors_short()
+        {
             return None;
         }
         let placement = Placement::own()?;

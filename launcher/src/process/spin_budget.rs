@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
+use crate::host::placement::Load;
 use crate::host::processor;
 
 /// What may be spent ahead, in cycles: some milliseconds.
@@ -16,6 +17,7 @@ pub(crate) struct SpinBudget {
     /// Cycles spent so far.
     spent: AtomicU64,
     since: u64,
+    load: Load,
     /// The process has something that would show it.
     is_closed: AtomicBool,
 }
@@ -28,6 +30,7 @@ impl SpinBudget {
             spending: AtomicU32::new(0),
             spent: AtomicU64::new(0),
             since: processor::tsc(),
+            load: Load::default(),
             is_closed: AtomicBool::new(false),
         }
     }
@@ -35,6 +38,11 @@ impl SpinBudget {
     /// Closes it for good.
     pub(crate) fn close(&self) {
         self.is_closed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether there is nobody to spend it on: no processor is free.
+    pub(crate) fn are_processors_short(&self) -> bool {
+        self.load.are_processors_short()
     }
 
     /// Whether there is anything left.
