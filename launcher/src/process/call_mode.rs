@@ -13,6 +13,9 @@ use crate::cli::CallMode;
 /// Calls by which the pace is measured outside.
 const CALLS: u32 = 16;
 
+/// The same after a phase that was a gain.
+const CALLS_AGAIN: u32 = 4;
+
 /// Calls that come closer than so many exits cost are worth a trial: then more than a quarter of the time is exits'.
 const DENSE_EXITS: u64 = 4;
 
@@ -28,12 +31,18 @@ const LOST_PER_CENT: u64 = 10;
 /// How much faster calls must get in the page, in per cent of the time that they take outside.
 const GAIN_PER_CENT: u64 = 75;
 
+/// Calls that are so many times faster than outside are worth it even where the threads wait for processors.
+const LARGE_GAIN: u64 = 4;
+
 /// Microseconds after which a look is taken at how it goes.
 const WINDOW_US: u64 = 2_000;
 
 /// The shortest and the longest time outside after a phase that was no gain, in microseconds.
 const SHORTEST_PAUSE_US: u64 = 20_000;
 const LONGEST_PAUSE_US: u64 = 2_000_000;
+
+/// What changes by the moment is asked again after so many microseconds.
+const MOMENT_US: u64 = 5_000;
 
 /// What an exit is taken to cost until some were seen, and what it is taken to cost at least, in microseconds.
 const EXIT_US: u64 = 20;
@@ -50,6 +59,8 @@ pub(crate) struct Way {
     mode: CallMode,
     us: u64,
     outside: Outside,
+    /// Calls after which a phase may begin.
+    needed: u32,
     exit: u64,
     /// What one look at the page takes.
     pause: u64,
@@ -70,8 +81,10 @@ struct Outside {
 
 /// A time during which a runner runs the vCPU.
 struct Phase {
-    /// The pace outside, while it is not yet known that this is better.
-    trial: Option<u64>,
+    /// The pace outside, before it.
+    pace: Option<u64>,
+    /// It is not yet known that this is better.
+    on_trial: bool,
     window: Window,
 }
 
@@ -104,6 +117,7 @@ impl Way {
             mode,
             us,
             outside: Outside::default(),
+            needed: CALLS,
             exit: EXIT_US * us,
             pause: us / 20 + 1,
             phase: None,
@@ -153,19 +167,25 @@ impl Way {
         }
         outside.shortest = outside.shortest.min(ran);
         outside.calls += 1;
-        if outside.calls <= CALLS {
+        if outside.calls <= self.needed {
             return;
         }
         self.exit = outside.shortest.max(SHORTEST_EXIT_US * self.us);
-        let pace = now.saturating_sub(outside.since) / u64::from(CALLS);
+        let pace = now.saturating_sub(outside.since) / u64::from(self.needed);
         outside.pace = (pace < DENSE_EXITS * self.exit).then_some(pace);
         outside.calls = 0;
+    }
+
+    /// No phase can begin at the moment.
+    pub(crate) fn not_now(&mut self, now: u64) {
+        self.not_before = now + MOMENT_US * self.us;
     }
 
     /// No phase can begin: not before a while.
     pub(crate) fn cannot(&mut self, now: u64) {
         self.not_before = now + self.pause_us * self.us;
         self.pause_us = (2 * self.pause_us).min(LONGEST_PAUSE_US);
+        self.needed = CALLS;
         self.outside = Outside::default();
     }
 
@@ -177,7 +197,8 @@ impl Way {
             ..Window::default()
         };
         self.phase = Some(Phase {
-            trial: self.outside.pace,
+            pace: self.outside.pace,
+            on_trial: true,
             window,
         });
     }
@@ -229,15 +250,17 @@ impl Way {
             return true;
         }
         let lasted = now.saturating_sub(window.since).max(1);
-        let is_gain = match phase.trial.take() {
-            None => true,
-            Some(pace) => lasted * 100 < window.calls * pace * GAIN_PER_CENT,
-        };
+        let outside = phase.pace.unwrap_or(0) * window.calls;
+        let is_gain = !phase.on_trial || lasted * 100 < outside * GAIN_PER_CENT;
+        let is_large_gain = lasted * LARGE_GAIN < outside;
+        phase.on_trial = false;
         let is_waited_for = window.calls > 2 * window.left;
         let is_dense = window.calls * self.exit * SPARSE_EXITS > lasted;
-        let goes_on = is_gain && is_waited_for && !self.is_short(&window, seen, lasted);
+        let is_at_ease = is_waited_for && !self.is_short(&window, seen, lasted);
+        let goes_on = is_gain && (is_at_ease || is_large_gain);
         if goes_on && is_dense && seen.has_budget {
             self.pause_us = SHORTEST_PAUSE_US;
+            self.needed = CALLS_AGAIN;
             return true;
         }
         if !goes_on {
@@ -260,10 +283,7 @@ impl Way {
 
     /// No call has come for long, so the phase ends. One that has not proved yet to be a gain was none.
     pub(crate) fn idle(&mut self, now: u64) {
-        let on_trial = self
-            .phase
-            .as_ref()
-            .is_some_and(|phase| phase.trial.is_some());
+        let on_trial = self.phase.as_ref().is_some_and(|phase| phase.on_trial);
         if on_trial && self.mode == CallMode::Auto {
             self.cannot(now);
         }
@@ -379,8 +399,13 @@ mod tests {
         for change in starved {
             let mut thread = Thread::new(CallMode::Auto);
             thread.calls_outside(EXIT);
-            assert!(!thread.phase(US, change));
+            assert!(!thread.phase(EXIT / 2, change));
             assert!(thread.pause() > 0);
+            // Unless calls are much faster even so.
+            let mut thread = Thread::new(CallMode::Auto);
+            thread.calls_outside(EXIT);
+            assert!(thread.phase(US, change));
+            assert!(!thread.phase(EXIT / 2, change));
         }
     }
 
@@ -388,8 +413,8 @@ mod tests {
     fn a_phase_ends_where_the_guest_does_not_wait_for_its_calls() {
         let mut thread = Thread::new(CallMode::Auto);
         thread.calls_outside(EXIT);
-        let leave = |way: &mut Way, _: &mut Seen| (0..1500).for_each(|_| way.left_page());
-        assert!(!thread.phase(US, leave));
+        let leave = |way: &mut Way, _: &mut Seen| (0..300).for_each(|_| way.left_page());
+        assert!(!thread.phase(EXIT / 2, leave));
     }
 
     #[test]

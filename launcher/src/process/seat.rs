@@ -185,6 +185,11 @@ impl Seat {
         if !self.way.wants_page(now) {
             return false;
         }
+        let tries = self.process.config.call_mode == CallMode::Auto;
+        if tries && self.process.spin_budget.are_processors_short() {
+            self.way.not_now(now);
+            return false;
+        }
         // A process that shares its parent's memory has no threads, and is gone soon.
         if self.process.role == Role::Sharer || !self.budget_place.take(now) {
             self.way.cannot(now);
@@ -204,10 +209,7 @@ impl Seat {
 
     /// Sees to it that there is a runner which runs where this thread would; answers what processor time it has had.
     fn find_runner(&mut self) -> Option<u64> {
-        let tries = self.process.config.call_mode == CallMode::Auto;
-        if placement::is_processor_time_counted()
-            || tries && self.process.spin_budget.are_processors_short()
-        {
+        if placement::is_processor_time_counted() {
             return None;
         }
         let placement = Placement::own()?;
@@ -273,7 +275,12 @@ impl Seat {
                 self.way.lost(gap);
             }
             last = now;
-            if now.saturating_sub(begin) > self.way.patience() {
+            let waited = now.saturating_sub(begin);
+            if waited > self.way.exit() {
+                // The runner may be waiting for this very processor.
+                std::thread::yield_now();
+            }
+            if waited > self.way.patience() {
                 if self.way.is_in_page() {
                     self.way.idle(now);
                     self.phase_ended();
