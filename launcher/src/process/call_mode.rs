@@ -32,10 +32,10 @@ const LOST_PER_CENT: u64 = 10;
 const GAIN_PER_CENT: u64 = 75;
 
 /// Calls that are so many times faster than outside are worth it even where the threads wait for processors.
-const LARGE_GAIN: u64 = 4;
+const LARGE_GAIN: u64 = 2;
 
 /// Microseconds after which a look is taken at how it goes.
-const WINDOW_US: u64 = 2_000;
+const WINDOW_US: u64 = 4_000;
 
 /// The shortest and the longest time outside after a phase that was no gain, in microseconds.
 const SHORTEST_PAUSE_US: u64 = 20_000;
@@ -413,7 +413,7 @@ mod tests {
     fn a_phase_ends_where_the_guest_does_not_wait_for_its_calls() {
         let mut thread = Thread::new(CallMode::Auto);
         thread.calls_outside(EXIT);
-        let leave = |way: &mut Way, _: &mut Seen| (0..300).for_each(|_| way.left_page());
+        let leave = |way: &mut Way, _: &mut Seen| (0..600).for_each(|_| way.left_page());
         assert!(!thread.phase(EXIT / 2, leave));
     }
 
