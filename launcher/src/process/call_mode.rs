@@ -38,8 +38,8 @@ const LARGE_GAIN: u64 = 2;
 const WINDOW_US: u64 = 4_000;
 
 /// The shortest and the longest time outside after a phase that was no gain, in microseconds.
-const SHORTEST_PAUSE_US: u64 = 20_000;
-const LONGEST_PAUSE_US: u64 = 2_000_000;
+const SHORTEST_PAUSE_US: u64 = 10_000;
+const LONGEST_PAUSE_US: u64 = 500_000;
 
 /// What changes by the moment is asked again after so many microseconds.
 const MOMENT_US: u64 = 5_000;
@@ -385,7 +385,7 @@ mod tests {
             assert!(!thread.way.wants_page(thread.now));
             pauses.push(thread.pause());
         }
-        assert_eq!(pauses[..3], [20_000, 40_000, 80_000]);
+        assert_eq!(pauses[..3], [10_000, 20_000, 40_000]);
         assert_eq!(pauses[9], LONGEST_PAUSE_US);
     }
 

@@ -1,7 +1,7 @@
 //! Which call sites of a thread are hot.
 
 /// Calls after which a site is hot.
-const HOT: u8 = 64;
+const HOT: u8 = 16;
 
 /// Sites that are counted at a time.
 const SITES: usize = 256;
