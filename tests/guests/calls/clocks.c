@@ -1,5 +1,6 @@
 /* Time that a process of one thread has used is no more than has passed, though it does nothing but call: by its clocks,
- * by its timers, by its limit. */
+ * by its timers, by its limit. By its clocks it may be twice as much where a second thread runs the guest between the
+ * calls, but not its thread's. */
 #include "calls.h"
 #include <sys/resource.h>
 #include <sys/times.h>
@@ -59,8 +60,11 @@ static void clocks(void)
     usage = used_by_usage() - usage;
     CHECK(times(&ticks) != (clock_t)-1);
     double passed = now() - begin;
-    expect_no_more(clock, passed);
     expect_no_more(thread, passed);
+    const char *mode = getenv("VMMLOAD_CALL_MODE");
+    if (mode == NULL || strcmp(mode, "exit") != 0)
+        passed *= 2;
+    expect_no_more(clock, passed);
     expect_no_more(usage, passed);
     expect_no_more((double)(ticks.tms_utime + ticks.tms_stime - before.tms_utime - before.tms_stime)
                        / (double)sysconf(_SC_CLK_TCK), passed);
