@@ -5,7 +5,7 @@
 //!
 //! There are two ways in. By the `syscall` instruction, which has put the address behind it in rcx and the flags in r11;
 //! the stub may then run in ring 0 or with the program's rights, and returns by `sysretq` or by restoring the flags
-//! and jumping. Or, in ring 3, from a call site that was replaced ([`super::call_sites`]), with the address to return to in
+//! and jumping. Or, in ring 3, from a call site that was replaced ([`crate::process::call_sites`]), with the address to return to in
 //! rcx: then no flag may change, and r11 is free.
 //!
 //! Nothing here uses the program's stack, below which it may keep data.
