@@ -139,7 +139,7 @@ impl Residency {
 }
 
 /// The file as a thread has it, since the first one may have ended.
-fn open() -> io::Result<File> {
+pub(crate) fn open() -> io::Result<File> {
     match origin::descriptor() {
         Some(proc) => filesystem::open_at(proc, c"thread-self/pagemap"),
         None => File::open("/proc/thread-self/pagemap"),
@@ -194,14 +194,13 @@ impl ScanRequest {
 }
 
 /// Whether what is at `page` comes from the file that is mapped there: nobody has stored to it, or wants it to be
-/// private otherwise. False where the kernel does not tell.
-pub(crate) fn is_from_file(page: u64) -> bool {
+/// private otherwise. `pagemap`: see [`open`]. False where the kernel does not tell.
+pub(crate) fn is_from_file(pagemap: &File, page: u64) -> bool {
     const PRESENT: u64 = 1 << 63;
     const SWAPPED: u64 = 1 << 62;
     const FILE: u64 = 1 << 61;
     let mut entry = [0; 8];
-    let read = Parked::open(open)
-        .and_then(|pagemap| pagemap.file().read_exact_at(&mut entry, page / PAGE * 8));
+    let read = pagemap.read_exact_at(&mut entry, page / PAGE * 8);
     let entry = u64::from_ne_bytes(entry);
     // What is not there yet will come from the file.
     read.is_ok() && (entry & (PRESENT | SWAPPED) == 0 || entry & FILE != 0)

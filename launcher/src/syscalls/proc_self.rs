@@ -188,8 +188,11 @@ pub(super) fn is_launchers(pid: u32, fd: u64) -> bool {
     fd >= base / 2
         && link.is_ok_and(|link| {
             let name = link.as_os_str().as_encoded_bytes();
+            let of_process = |file: &[u8]| name.starts_with(b"/proc/") && name.ends_with(file);
             name.starts_with(b"anon_inode:kvm-")
-                || [&b"/dev/kvm"[..], b"/dev/shm", b"/proc"].contains(&name)
+                || [&b"/dev/kvm"[..], b"/dev/shm", b"/proc", b"/proc/loadavg"].contains(&name)
+                || of_process(b"/mem")
+                || of_process(b"/pagemap")
                 || std::fs::read_link("/proc/self/exe").is_ok_and(|launcher| launcher == link)
         })
 }

@@ -148,6 +148,24 @@ impl Site {
         })
     }
 
+    /// The bytes that the jump replaces.
+    pub(super) fn replaced(&self) -> [u8; JUMP] {
+        let mut bytes = [0; JUMP];
+        match self.form {
+            Form::Number(number) => {
+                bytes[0] = 0xb8;
+                bytes[1..].copy_from_slice(&number.to_le_bytes());
+            }
+            Form::Read { flag, .. } => {
+                let distance = flag.wrapping_sub(self.start().wrapping_add(7)) as u32;
+                [bytes[0], bytes[1]] = [0x80, 0x3d];
+                bytes[2..].copy_from_slice(&distance.to_le_bytes()[..3]);
+            }
+            Form::ReadWithThreads(moves) => bytes.copy_from_slice(&moves[..JUMP]),
+        }
+        bytes
+    }
+
     /// The jump from it to `thunk`; None if that is too far away.
     pub(super) fn jump(&self, thunk: u64) -> Option<[u8; JUMP]> {
         let distance = distance(thunk, self.start().wrapping_add(JUMP as u64))?;
@@ -297,6 +315,14 @@ mod tests {
         assert_eq!(code[6..9], [0, 0x0f, 0x84]);
         assert_eq!(to(&code, 9), END - 4 + 0x20);
         assert_eq!((to(&code, 18), to(&code, 24)), (END, pointer));
+    }
+
+    #[test]
+    fn what_is_replaced_can_be_put_back() {
+        let cases: [(&[u8], u64); 3] = [(&GETPPID, 110), (&READ, 0), (&READ_WITH_THREADS, 0)];
+        for (code, nr) in cases {
+            assert_eq!(site(code, nr).unwrap().replaced(), code[..JUMP]);
+        }
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //! the program's hot call sites jump to a thunk instead, which asks for the call in the request page without a trap.
 //!
 //! What is changed is the program's own copy of the page: private and from a file, readable and executable, never
-//! writable since it was mapped. It stays as it is until its mapping goes; children have it with their memory. Of the
+//! writable since it was mapped. It stays as it is until its mapping goes, moves or becomes writable, when the instruction
+//! is put back; children have it with their memory. Of the
 //! thunks the program sees nothing: their pages are the launcher's, and whoever looks at where the program is finds it
 //! at the instruction that the thunk stands for ([`CallSites::original`]).
 
@@ -15,7 +16,7 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use form::{BEFORE, JUMP, Site, THUNK};
 
@@ -69,6 +70,27 @@ pub(crate) struct CallSites {
     any: AtomicBool,
     /// Changes when code goes whose call sites were looked at.
     generation: AtomicU32,
+    /// Opened when the first site is replaced.
+    files: OnceLock<Option<Files>>,
+}
+
+/// The memory as the kernel shows it. They stay open: what opens and closes beside the program's threads would get in the
+/// way of its descriptors.
+struct Files {
+    /// To write to a private copy of a page while its mapping stays what it is, for everyone to see.
+    memory: Parked,
+    /// To see whether there is such a copy.
+    pages: Parked,
+}
+
+impl Files {
+    fn open() -> io::Result<Self> {
+        let memory = || File::options().write(true).open("/proc/thread-self/mem");
+        Ok(Self {
+            memory: Parked::open(memory)?,
+            pages: Parked::open(residency::open)?,
+        })
+    }
 }
 
 impl Clone for CallSites {
@@ -77,6 +99,8 @@ impl Clone for CallSites {
             state: Mutex::new(self.lock().clone()),
             any: AtomicBool::new(self.any.load(Ordering::Relaxed)),
             generation: AtomicU32::new(self.generation()),
+            // Those are of this process's memory.
+            files: OnceLock::new(),
         }
     }
 }
@@ -112,24 +136,62 @@ impl CallSites {
         Some((site.original(rip - at), rip == at))
     }
 
-    /// Whether the breakpoint at `addr` was ours, and is gone by now.
+    /// Whether the breakpoint at `addr` was ours: then it is gone by now.
     pub(crate) fn was_changing(&self, addr: u64) -> bool {
-        self.any.load(Ordering::Acquire)
-            // Held for as long as a site is being replaced.
-            && self.lock().is_replaced(addr..addr + 1)
-            && guest_memory::read::<u8>(addr) != Ok(BREAKPOINT)
+        if !self.any.load(Ordering::Acquire) {
+            return false;
+        }
+        // Held for as long as code is being changed.
+        let _state = self.lock();
+        guest_memory::read::<u8>(addr) != Ok(BREAKPOINT)
     }
 
-    /// The code in `range` goes, or becomes the program's to write to.
+    /// Replaces the first bytes of the instruction at `start`, so that another thread sees either the old or the new one.
+    fn change_code(&self, start: u64, code: &[u8], alone: bool) -> io::Result<()> {
+        let files = self.files().ok_or(io::ErrorKind::NotFound)?;
+        let write = |bytes, at| files.memory.file().write_all_at(bytes, at);
+        if alone {
+            return write(code, start);
+        }
+        // As the kernel does with its own code (text_poke_bp): who comes by in between takes a breakpoint, and waits in
+        // `was_changing`. An interrupt has processors read their instructions again.
+        write(&[BREAKPOINT], start)?;
+        threads::disturb_others();
+        write(&code[1..], start + 1)?;
+        threads::disturb_others();
+        write(&code[..1], start)?;
+        threads::disturb_others();
+        Ok(())
+    }
+
+    fn files(&self) -> Option<&Files> {
+        self.files.get_or_init(|| Files::open().ok()).as_ref()
+    }
+
+    /// The code in `range` goes, moves, or becomes the program's to write to, which finds it as it was.
     pub(crate) fn forget(&self, range: &Range<u64>) {
         if !self.any.load(Ordering::Acquire) {
             return;
         }
         let mut state = self.lock();
-        if state.sites.range(range.clone()).next().is_some() {
-            state.sites.retain(|end, _| !range.contains(end));
-            self.generation.fetch_add(1, Ordering::Relaxed);
+        // A site may begin in the range and end behind it.
+        let near = range.start..range.end + BEFORE as u64;
+        let gone: Vec<_> = state
+            .sites
+            .range(near)
+            .map(|(&end, &site)| (end, site))
+            .collect();
+        if gone.is_empty() {
+            return;
         }
+        for (end, site) in gone {
+            if let Some(site) = site {
+                // Where that fails, the jump stays, and does what was there.
+                let _ = self.change_code(site.start(), &site.replaced(), false);
+            }
+            state.sites.remove(&end);
+        }
+        self.generation.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -151,7 +213,7 @@ impl Memory {
         };
         // Before there is a breakpoint, so that who meets it finds the site.
         state.sites.insert(end, Some(site));
-        if change_code(site.start(), &jump, alone).is_err() {
+        if sites.change_code(site.start(), &jump, alone).is_err() {
             state.sites.insert(end, None);
         }
     }
@@ -173,8 +235,11 @@ impl Memory {
         }
         // Not code that the program has written; a page with replaced sites is our own doing.
         let pages = [page_down(start), page_down(end - 1)];
-        let is_original =
-            |&page: &u64| state.is_replaced(page..page + PAGE) || residency::is_from_file(page);
+        let files = self.call_sites().files()?;
+        let is_original = |&page: &u64| {
+            state.is_replaced(page..page + PAGE)
+                || residency::is_from_file(files.pages.file(), page)
+        };
         if !pages.iter().all(is_original) {
             return None;
         }
@@ -235,26 +300,6 @@ fn lowest_neighbour(table: &Mappings, near: u64) -> Option<u64> {
         range = below;
     }
     Some(range.start)
-}
-
-/// Replaces the first bytes of the instruction at `start` by `jump`, so that another thread sees either the old or the
-/// new one.
-fn change_code(start: u64, jump: &[u8], alone: bool) -> io::Result<()> {
-    // The one way to write to a private copy of a page while its mapping stays what it is, for everyone to see.
-    let memory = Parked::open(|| File::options().write(true).open("/proc/self/mem"))?;
-    let write = |bytes, at| memory.file().write_all_at(bytes, at);
-    if alone {
-        return write(jump, start);
-    }
-    // As the kernel does with its own code (text_poke_bp): who comes by in between takes a breakpoint, and waits in
-    // `was_changing`. An interrupt has processors read their instructions again.
-    write(&[BREAKPOINT], start)?;
-    threads::disturb_others();
-    write(&jump[1..], start + 1)?;
-    threads::disturb_others();
-    write(&jump[..1], start)?;
-    threads::disturb_others();
-    Ok(())
 }
 
 /// Writes to a page of thunks, which nobody else may do, not even the kernel for the program.
