@@ -10,12 +10,12 @@ int main(void)
 {
     int inside = guest_call(ASK, 0, 0, 0) == 1;
     char *memory = map_private(4 * PAGE, PROT_READ | PROT_WRITE);
-    /* A name that ends with its page, a string without an end there, and nothing behind. */
+    char *unreadable = map_private(PAGE, PROT_NONE);
+    /* A name that ends with its page, a string without an end there, and nothing behind: so no mapping may come later. */
     char *edge = map_private(2 * PAGE, PROT_READ | PROT_WRITE);
     CHECK(munmap(edge + PAGE, PAGE) == 0);
     memset(edge, 'e', PAGE - 1);
     char *last = edge + PAGE - 5;
-    char *unreadable = map_private(PAGE, PROT_NONE);
     char longest[257];
     memset(longest, 'l', sizeof longest);
     longest[256] = 0;
