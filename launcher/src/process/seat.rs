@@ -185,13 +185,17 @@ impl Seat {
         if !self.way.wants_page(now) {
             return false;
         }
+        // A process that shares its parent's memory has no threads, descriptors of its own, and is gone soon.
+        if self.process.role == Role::Sharer {
+            self.way.cannot(now);
+            return false;
+        }
         let tries = self.process.config.call_mode == CallMode::Auto;
         if tries && self.process.spin_budget.are_processors_short() {
             self.way.not_now(now);
             return false;
         }
-        // A process that shares its parent's memory has no threads, and is gone soon.
-        if self.process.role == Role::Sharer || !self.budget_place.take(now) {
+        if !self.budget_place.take(now) {
             self.way.cannot(now);
             return false;
         }

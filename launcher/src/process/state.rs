@@ -283,6 +283,7 @@ impl Process {
     /// Whether its hot call sites are replaced: where `syscall` arrives in ring 3, it got there by a trap.
     pub(crate) fn replaces_call_sites(&self) -> bool {
         self.config.call_mode != CallMode::Exit
+            && self.role != Role::Sharer
             && self.machine.entry.get() == Some(&SyscallEntry::Ring3)
     }
 

@@ -24,7 +24,7 @@ use super::mappings::{Backing, Mappings};
 use super::memory::{Memory, page_down, reserve};
 use crate::guest::layout::PAGE;
 use crate::guest::stub_page;
-use crate::host::descriptors::Parked;
+use crate::host::descriptors::{self, Numbers, Parked};
 use crate::host::{guest_memory, relay, residency, threads};
 
 /// How far from a call site its thunk may be: less than what a jump reaches, since both are not points.
@@ -81,6 +81,8 @@ struct Files {
     memory: Parked,
     /// To see whether there is such a copy.
     pages: Parked,
+    /// The table of descriptors that they are in: a child that shares the memory may have another.
+    made_in: Numbers,
 }
 
 impl Files {
@@ -89,6 +91,7 @@ impl Files {
         Ok(Self {
             memory: Parked::open(memory)?,
             pages: Parked::open(residency::open)?,
+            made_in: descriptors::numbers(),
         })
     }
 }
@@ -165,7 +168,8 @@ impl CallSites {
     }
 
     fn files(&self) -> Option<&Files> {
-        self.files.get_or_init(|| Files::open().ok()).as_ref()
+        let files = self.files.get_or_init(|| Files::open().ok()).as_ref();
+        files.filter(|files| files.made_in == descriptors::numbers())
     }
 
     /// The code in `range` goes, moves, or becomes the program's to write to, which finds it as it was.
