@@ -32,3 +32,8 @@ pub(crate) mod view_counts;
 
 /// What ps(1) calls a runner's thread; the kernel keeps 15 bytes.
 pub(crate) const RUNNER_NAME: &str = "vmmload-runner";
+
+/// What the threads of a wrapped process are called that are not the program's: the launcher's own, and one of KVM's
+/// (virt/kvm/kvm_main.c: kvm_vm_create_worker_thread), as /proc/PID/task/TID/comm cuts them.
+pub(crate) const HELPERS: [&str; 3] =
+    [crate::tracking::THREAD_NAME, RUNNER_NAME, "kvm-nx-lpage-re"];

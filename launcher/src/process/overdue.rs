@@ -6,11 +6,8 @@
 
 use super::signals::{SIGNALS, bit};
 use super::state::Process;
-use super::{RUNNER_NAME, lifecycle};
+use super::{HELPERS, lifecycle};
 use crate::host::{proc_files, signals as host};
-
-/// Those of the launcher's, which leave some signals to themselves.
-const OWN_THREADS: [&str; 2] = [crate::tracking::THREAD_NAME, RUNNER_NAME];
 
 /// What was pending for the process when it was last looked at.
 #[derive(Debug, Default)]
@@ -41,7 +38,7 @@ fn blocked_by_all() -> u64 {
     let masks = threads.flatten().filter_map(|thread| {
         let status = proc_files::text(thread.path().join("status").to_str()?)?;
         let line = |name| status.lines().find_map(|l| l.strip_prefix(name));
-        if OWN_THREADS.contains(&line("Name:")?.trim()) {
+        if HELPERS.contains(&line("Name:")?.trim()) {
             return None;
         }
         u64::from_str_radix(line("SigBlk:")?.trim(), 16).ok()

@@ -98,10 +98,8 @@ impl Seat {
 
     /// The vCPU, for another thread.
     pub(crate) fn into_vcpu(mut self) -> Vcpu {
-        self.leave_page();
+        self.end_runner();
         self.set_masked(false);
-        // It ends, with nothing to run.
-        self.runner = None;
         self.vcpu.into_inner()
     }
 
@@ -395,9 +393,16 @@ impl Seat {
     }
 
     /// Has this thread run its guest itself, unless it does so already.
-    pub(crate) fn leave_page(&mut self) {
+    fn leave_page(&mut self) {
         self.stop();
         self.give_up();
+    }
+
+    /// As `leave_page`, and ends the runner: the next one is placed as this thread is then.
+    pub(crate) fn end_runner(&mut self) {
+        self.leave_page();
+        // It ends, with nothing to run.
+        self.runner = None;
     }
 
     fn give_up(&mut self) {

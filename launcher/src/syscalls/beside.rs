@@ -41,5 +41,5 @@ pub(crate) fn consider(thread: &mut GuestThread, call: &Call) {
         | libc::SYS_prlimit64 => {}
         _ => return,
     }
-    thread.vcpu.leave_page();
+    thread.vcpu.end_runner();
 }

@@ -13,17 +13,10 @@ use super::{Outcome, check, proc_links};
 use crate::host::descriptors::{self, Parked};
 use crate::host::proc_files::{self, Kind, ProcFile};
 use crate::host::relay::{self, Call};
+use crate::process::HELPERS;
 use crate::process::thread::GuestThread;
 use crate::process::view::{self, Owned};
 use crate::process::view_counts::Counts;
-
-/// How the launcher's own threads are called in a process: the harvester's, and one that KVM starts
-/// (virt/kvm/kvm_main.c: kvm_vm_create_worker_thread), as /proc/PID/task/TID/comm cuts them.
-const HELPERS: [&str; 3] = [
-    crate::tracking::THREAD_NAME,
-    crate::process::RUNNER_NAME,
-    "kvm-nx-lpage-re",
-];
 
 /// How long to wait for another process to publish what it has mapped: twice the usual epoch.
 const PATIENCE: u32 = 10;
