@@ -340,7 +340,7 @@ impl Consumer {
     }
 
     /// The user whom the segment belongs to, as the kernel says it.
-    pub(crate) fn owner(&self) -> u32 {
+    pub fn owner(&self) -> u32 {
         self.owner
     }
 

@@ -27,8 +27,9 @@ pub(crate) fn segments() -> impl Iterator<Item = (u32, u64)> {
     files.filter_map(|file| Some((pid_of(file.file_name().to_str()?)?, file.ino())))
 }
 
-/// The pids of them all, in order.
-pub(crate) fn pids() -> Vec<u32> {
+/// The processes that have a segment, ordered by pid: everybody's, those that are no more and those that this user may not
+/// read included. To look for new ones often: it opens none of them.
+pub fn pids() -> Vec<u32> {
     let mut pids: Vec<u32> = segments().map(|(pid, _)| pid).collect();
     pids.sort_unstable();
     pids
