@@ -30,6 +30,21 @@ pub fn preload_library() -> &'static Path {
     LIBRARY.get_or_init(|| build("vmmload-shim", "libvmmload_shim.so"))
 }
 
+/// What `vmmload top`, `record`, `report`, `diff` and `export` execute: `VMMLOAD_OBSERVE_BIN` if set, else built in
+/// release mode beside vmmload, once per process.
+///
+/// # Panics
+/// Like [`vmmload`].
+pub fn observe() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        std::env::var_os("VMMLOAD_OBSERVE_BIN").map_or_else(
+            || build("vmmload-observe", "vmmload-observe"),
+            |path| given(Path::new(&path)),
+        )
+    })
+}
+
 /// An example of the consumer SDK, built in release mode.
 ///
 /// # Panics
@@ -57,8 +72,7 @@ pub fn consumer_library() -> &'static Path {
 
 fn given(path: &Path) -> PathBuf {
     // Absolute, because tests run programs in other directories.
-    std::fs::canonicalize(path)
-        .unwrap_or_else(|cause| panic!("VMMLOAD_BIN={}: {cause}", path.display()))
+    std::fs::canonicalize(path).unwrap_or_else(|cause| panic!("{}: {cause}", path.display()))
 }
 
 pub(crate) fn build(package: &str, product: &str) -> PathBuf {

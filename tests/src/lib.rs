@@ -31,7 +31,7 @@ pub mod shells;
 pub mod stressors;
 pub mod watched;
 
-pub use binary::{consumer_library, example, preload_library, vmmload};
+pub use binary::{consumer_library, example, observe, preload_library, vmmload};
 pub use guest::{Guest, Link};
 pub use outcome::Outcome;
 pub use program::Program;
