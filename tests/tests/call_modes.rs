@@ -40,6 +40,7 @@ call_mode_tests! {
     handlers_find_the_program_at_its_own_instructions: "calls/boundaries";
     calls_waits_faults_and_computation_follow_each_other: "calls/phases";
     calls_and_faults_follow_each_other_in_a_static_program: "calls/phases" Static;
+    breakpoints_and_other_exceptions_are_the_programs_own: "signals/exceptions";
     threads_are_cancelled_in_calls: "calls/unwound" ["cancelled"];
     #[ignore = "not pending for a moment while a thread of vmmload's, which does not block them, gives them back"]
     blocked_signals_of_faults_wait_while_all_threads_call: "calls/pending" ["blocked-faults"];

@@ -139,14 +139,16 @@ impl CallSites {
         Some((site.original(rip - at), rip == at))
     }
 
-    /// Whether the breakpoint at `addr` was ours: then it is gone by now.
+    /// Whether the breakpoint at `addr` was ours: then it is gone by now. The program may have breakpoints of its own,
+    /// and the second byte of `int 3` looks like none.
     pub(crate) fn was_changing(&self, addr: u64) -> bool {
         if !self.any.load(Ordering::Acquire) {
             return false;
         }
-        // Held for as long as code is being changed.
-        let _state = self.lock();
-        guest_memory::read::<u8>(addr) != Ok(BREAKPOINT)
+        // Held for as long as code is being changed. Thunks outlive their sites.
+        let state = self.lock();
+        let is_ours = state.thunks.values().any(|site| site.start() == addr);
+        is_ours && guest_memory::read::<u8>(addr) != Ok(BREAKPOINT)
     }
 
     /// Replaces the first bytes of the instruction at `start`, so that another thread sees either the old or the new one.
