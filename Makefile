@@ -28,7 +28,7 @@ OUT := $(CARGO_TARGET_DIR)/release
 SHARE := $(CARGO_TARGET_DIR)/share
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 
-BUILT := $(OUT)/vmmload $(OUT)/libvmmload_shim.so $(OUT)/libvmmload_consumer.so $(OUT)/libvmmload_consumer.a
+BUILT := $(OUT)/vmmload $(OUT)/vmmload-observe $(OUT)/libvmmload_shim.so $(OUT)/libvmmload_consumer.so $(OUT)/libvmmload_consumer.a
 PRINTED := $(SHARE)/vmmload.1 $(SHARE)/vmmload.bash $(SHARE)/_vmmload $(SHARE)/vmmload.fish
 HEADERS := consumer-sdk/c/include/vmmload.h shim/guest/include/vmmload_guest.h
 LICENCES ?= LICENSE-MIT LICENSE-APACHE
@@ -36,7 +36,7 @@ LICENCES ?= LICENSE-MIT LICENSE-APACHE
 # Of the library: the number behind its name is VMMLOAD_ABI_MAJOR.
 SONAME := libvmmload_consumer.so.1
 
-INSTALLED = $(BINDIR)/vmmload $(LIBDIR)/libvmmload_shim.so $(LIBDIR)/$(SONAME) $(LIBDIR)/libvmmload_consumer.so \
+INSTALLED = $(BINDIR)/vmmload $(BINDIR)/vmmload-observe $(LIBDIR)/libvmmload_shim.so $(LIBDIR)/$(SONAME) $(LIBDIR)/libvmmload_consumer.so \
 	$(LIBDIR)/libvmmload_consumer.a $(PKGCONFIGDIR)/vmmload-consumer.pc \
 	$(addprefix $(INCLUDEDIR)/,$(notdir $(HEADERS))) $(MANDIR)/man1/vmmload.1 \
 	$(BASHDIR)/vmmload $(ZSHDIR)/_vmmload $(FISHDIR)/vmmload.fish \
@@ -53,6 +53,7 @@ all: build
 # One after the other, as everything else builds them: together they would be built with other features.
 define compile
 $(CARGO) build --release $(CARGOFLAGS) -p vmmload
+$(CARGO) build --release $(CARGOFLAGS) -p vmmload-observe
 $(CARGO) build --release $(CARGOFLAGS) -p vmmload-shim
 $(CARGO) build --release $(CARGOFLAGS) -p vmmload-consumer-c
 endef
@@ -83,6 +84,7 @@ $(SHARE)/vmmload.fish: $(OUT)/vmmload
 install: $(BUILT) $(PRINTED)
 	$(INSTALL) -d $(sort $(addprefix $(DESTDIR),$(dir $(INSTALLED))))
 	$(INSTALL) -m 755 -s --strip-program=$(STRIP) $(OUT)/vmmload $(DESTDIR)$(BINDIR)/vmmload
+	$(INSTALL) -m 755 -s --strip-program=$(STRIP) $(OUT)/vmmload-observe $(DESTDIR)$(BINDIR)/vmmload-observe
 	$(INSTALL) -m 644 -s --strip-program=$(STRIP) $(OUT)/libvmmload_shim.so $(DESTDIR)$(LIBDIR)/libvmmload_shim.so
 	$(INSTALL) -m 644 -s --strip-program=$(STRIP) $(OUT)/libvmmload_consumer.so $(DESTDIR)$(LIBDIR)/$(SONAME)
 	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libvmmload_consumer.so

@@ -18,6 +18,8 @@ mod kinds;
 mod man;
 #[path = "build/model.rs"]
 mod model;
+#[path = "../consumer-sdk/observe/src/typed.rs"]
+mod observed;
 #[path = "src/cli/typed.rs"]
 mod typed;
 #[path = "src/cli/values.rs"]
@@ -56,10 +58,16 @@ fn main() {
         "src/cli/kinds.rs",
         "src/cli/typed.rs",
         "src/cli/values.rs",
+        "../consumer-sdk/observe/src/typed.rs",
     ] {
         println!("cargo::rerun-if-changed={input}");
     }
     let mut command = typed::Cli::command();
+    // What is passed on to another program is defined there.
+    for subcommand in observed::Cli::command().get_subcommands() {
+        let name = subcommand.get_name().to_owned();
+        command = command.mut_subcommand(name, |_| subcommand.clone());
+    }
     command.build();
     let model = model::Program::of(&command);
     write("vmmload.bash", &bash::script(&model));

@@ -20,6 +20,7 @@ mod links;
 mod machine;
 mod natively;
 mod nested;
+mod observe;
 mod preloaded;
 mod probes;
 mod process;
@@ -66,6 +67,9 @@ pub unsafe extern "C" fn main(
     }
     if let Some(called) = links::called(&inherited) {
         return links::run(&called, &inherited);
+    }
+    if let Some(typed) = observe::asked(&inherited.args) {
+        return observe::execute(&typed, &inherited);
     }
     match cli::parse(&inherited.args) {
         Ok(cli::Command::Run(request)) => session::failed(&session::run(request, &inherited)),

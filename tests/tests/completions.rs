@@ -6,9 +6,11 @@ use std::process::Command;
 use vmmload_tests::c_library::output_of;
 use vmmload_tests::scratch::Scratch;
 use vmmload_tests::shells::{BASH_COMPLETION, SHELLS, Shell, zsh_offers};
-use vmmload_tests::{Guest, Program, Session, machine, packages, vmmload};
+use vmmload_tests::{Guest, Program, Session, machine, observe, packages, vmmload};
 
 fn printed(arguments: &[&str]) -> String {
+    // It has the help of some subcommands.
+    observe();
     output_of(Command::new(vmmload()).args(arguments))
 }
 

@@ -71,6 +71,7 @@ fn headers() -> impl Iterator<Item = String> {
 fn expected() -> BTreeSet<String> {
     let fixed = [
         "bin/vmmload",
+        "bin/vmmload-observe",
         "lib/libvmmload_shim.so",
         "lib/libvmmload_consumer.so",
         "lib/libvmmload_consumer.so.1",

@@ -26,15 +26,10 @@ pub(crate) struct Cli {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Typed {
-    /// See [`TopArgs`].
     Top(TopArgs),
-    /// See [`RecordArgs`].
     Record(RecordArgs),
-    /// See [`ReportArgs`].
     Report(ReportArgs),
-    /// See [`DiffArgs`].
     Diff(DiffArgs),
-    /// See [`ExportArgs`].
     Export(ExportArgs),
 }
 

@@ -36,6 +36,9 @@ pub(super) fn parse(args: &[OsString]) -> Result<Command, clap::Error> {
         }
         Typed::Completions(CompletionsArgs { shell }) => Command::Completions(shell),
         Typed::Man => Command::Man,
+        Typed::Top(_) | Typed::Record(_) | Typed::Report(_) | Typed::Diff(_) | Typed::Export(_) => {
+            unreachable!("what another program understands was passed on to it")
+        }
         Typed::Ls(LsArgs {
             all,
             tree,

@@ -126,6 +126,12 @@ pub(crate) fn parse(args: &[OsString]) -> Result<Command, i32> {
     args::parse(args).map_err(|error| args::show(&error))
 }
 
+/// The definition of the command line.
+#[cfg(test)]
+pub(crate) fn command() -> clap::Command {
+    <typed::Cli as clap::CommandFactory>::command()
+}
+
 /// Runs `vmmload ls` and returns its exit status.
 pub(crate) fn run_ls(config: &LsConfig) -> i32 {
     exit_status(ls::run(config, &mut io::stdout().lock()))

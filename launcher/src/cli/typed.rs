@@ -23,6 +23,8 @@ Examples:
   vmmload run python3 app.py      run it as always, with its pages watched
   vmmload ls                      in a second terminal: what is running
   vmmload dump --follow           the pages, while they are written
+  vmmload top                     the same as a picture
+  vmmload record -o app python3 app.py    keep it, for vmmload report app -o app.html
   vmmload doctor                  whether this machine is fit, and what to do if not
 
 vmmload's own failures exit with 125, a command that cannot be executed with 126, one that is
@@ -33,6 +35,21 @@ pub(super) enum Typed {
     Run(RunArgs),
     Ls(LsArgs),
     Dump(DumpArgs),
+    /// Watch your live programs in the terminal
+    #[command(disable_help_flag = true)]
+    Top(PassedOn),
+    /// Record a program's events and mappings into a directory of Parquet files
+    #[command(disable_help_flag = true)]
+    Record(PassedOn),
+    /// Tell what a recording says: as text, as a page for the browser, as pictures
+    #[command(disable_help_flag = true)]
+    Report(PassedOn),
+    /// Tell what has changed between two recordings
+    #[command(disable_help_flag = true)]
+    Diff(PassedOn),
+    /// Serve metrics of your live programs over HTTP
+    #[command(disable_help_flag = true)]
+    Export(PassedOn),
     Doctor(DoctorArgs),
     Alias(AliasArgs),
     Link(LinkArgs),
@@ -40,6 +57,14 @@ pub(super) enum Typed {
     /// Print vmmload's manual page
     #[command(after_help = MAN_EXAMPLES)]
     Man,
+}
+
+/// What another program understands: see the module `observe`. These are here for the list in the help, and never
+/// parsed; completions and the manual page have that program's own definition in their place.
+#[derive(clap::Args)]
+pub(super) struct PassedOn {
+    #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    words: Vec<OsString>,
 }
 
 const MAN_EXAMPLES: &str = "\
