@@ -7,6 +7,7 @@ mod cpu;
 mod follow;
 mod measure;
 mod pattern;
+mod program;
 mod write;
 
 use std::error::Error;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
 fn run(arguments: &[&str]) -> Outcome {
     match arguments {
         ["write", name, events] => write::run(name, events.parse()?),
+        ["program", events, rate] => program::run(events.parse()?, rate.parse()?),
         ["follow", file] => follow::fast(file),
         ["follow", file, "polling"] => follow::polling(file),
         ["follow", file, "slow"] => follow::slow(file),

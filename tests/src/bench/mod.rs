@@ -20,6 +20,7 @@ mod rows;
 mod runner;
 mod stats;
 mod tools;
+mod watched;
 mod worker;
 mod workload;
 

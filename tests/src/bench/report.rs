@@ -258,8 +258,9 @@ fn value(unit: Unit, figure: f64, signed: bool) -> String {
         Unit::NanosecondsPerPage => time(figure) + "/page",
         Unit::MegabytesPerSecond => format!("{figure:.0} MB/s"),
         Unit::Mips => format!("{figure:.0} MIPS"),
+        Unit::Number => format!("{figure:.2}"),
         Unit::Times => format!("{figure:.3}x"),
-        Unit::RequestsPerSecond => format!("{figure:.0}/s"),
+        Unit::RequestsPerSecond | Unit::RowsPerSecond => format!("{figure:.0}/s"),
         Unit::Mebibytes => format!("{figure:.1} MiB"),
     };
     sign.to_owned() + &text

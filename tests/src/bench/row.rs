@@ -20,6 +20,10 @@ pub(crate) enum Unit {
     Mips,
     /// What a server answers; more is better.
     RequestsPerSecond,
+    /// Rows of a recording; more is better.
+    RowsPerSecond,
+    /// A number of what the row's name says; less is better.
+    Number,
     /// A ratio; less is better.
     Times,
     /// 2^20 bytes; less is better.
@@ -30,7 +34,7 @@ impl Unit {
     fn more_is_better(self) -> bool {
         matches!(
             self,
-            Unit::MegabytesPerSecond | Unit::Mips | Unit::RequestsPerSecond
+            Unit::MegabytesPerSecond | Unit::Mips | Unit::RequestsPerSecond | Unit::RowsPerSecond
         )
     }
 }

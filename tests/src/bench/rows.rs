@@ -17,6 +17,7 @@ use super::row::Tracking::Off;
 use super::row::{Comparison, EVERY_100_MS, EVERY_SECOND, Row, Tracking, Unit};
 use super::runner::{Finished, Runner};
 use super::tools;
+use super::watched;
 
 const COMPUTE: &str = "compute";
 const MEMORY: &str = "memory";
@@ -61,6 +62,7 @@ pub(crate) fn run_all(runner: &Runner, options: &Options, add: &mut dyn FnMut(Ro
     huge_pages::measure(runner, options, add);
     ring::measure(options, add);
     guest_api::measure(runner, options, add);
+    watched::measure(runner, options, add);
 }
 
 impl Bench<'_> {

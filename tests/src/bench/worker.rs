@@ -126,8 +126,26 @@ pub(crate) struct Work {
 
 /// Has the command do its work, which runs inside with this tracking or natively.
 pub(crate) fn work(line: &[String], inside: Option<Tracking>) -> Result<Work, String> {
+    work_while(line, inside, |_| Ok(()))
+}
+
+/// The same inside, while whoever `look` starts, given the process, looks at it.
+pub(crate) fn work_under<Looking>(
+    line: &[String],
+    tracking: Tracking,
+    look: impl FnOnce(u32) -> Result<Looking, String>,
+) -> Result<Work, String> {
+    work_while(line, Some(tracking), look)
+}
+
+fn work_while<Guard>(
+    line: &[String],
+    inside: Option<Tracking>,
+    look: impl FnOnce(u32) -> Result<Guard, String>,
+) -> Result<Work, String> {
     let mut worker = Worker::start(line)?;
     let told = worker.until("ready")?;
+    let _looking = look(worker.pid())?;
     let buffer = figure(&told, "buffer")? as u64..figure(&told, "buffer_end")? as u64;
     let tracking = inside.filter(|tracking| *tracking != Tracking::Off);
     let watched = tracking
