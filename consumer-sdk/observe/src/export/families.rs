@@ -347,6 +347,14 @@ pub(crate) const TOTALS: &[TotalFamily] = &[
         ),
         value: |now| now.ended,
     },
+    TotalFamily {
+        head: Head::counter(
+            "processes_missed",
+            Measure::Plain,
+            "Processes that came and went between two looks: nothing of them is counted anywhere else",
+        ),
+        value: |now| now.missed,
+    },
 ];
 
 /// All of the exporter itself.

@@ -12,8 +12,11 @@ mod follow;
 mod labels;
 mod ledger;
 mod metric;
+mod missed;
 mod myself;
 mod server;
+#[cfg(test)]
+mod tests;
 mod text;
 mod watch;
 

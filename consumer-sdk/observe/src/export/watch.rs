@@ -4,12 +4,16 @@ use super::counts::Counts;
 use super::follow::{Followed, Gauges, events};
 use super::labels::Labels;
 use super::ledger::Ledger;
+use super::missed::{Missed, is_alive};
 use crate::fleet::{Fleet, Scope};
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
-use vmmload_consumer::{Event, Status};
+use vmmload_consumer::{End, Event, Status, monotonic_ns};
+
+/// Children of a process that are looked at in one look.
+const MOST_CHILDREN: usize = 4096;
 
 /// Records that are read at a time.
 const BUFFER: usize = 4096;
@@ -19,6 +23,7 @@ const BUFFER: usize = 4096;
 pub(crate) struct Watch {
     fleet: Fleet<Followed>,
     ledger: Ledger,
+    missed: Missed,
     buffer: Vec<Event>,
     most: usize,
     seen: u64,
@@ -42,6 +47,8 @@ pub(crate) struct Snapshot {
     /// Processes since the start, each program that one executes for itself; and how many have ended.
     pub(crate) seen: u64,
     pub(crate) ended: u64,
+    /// Those that came and went between two looks, and are not among them.
+    pub(crate) missed: u64,
     /// When this was so.
     pub(crate) looked: SystemTime,
 }
@@ -61,6 +68,7 @@ impl Watch {
         Self {
             fleet: Fleet::new(scope),
             ledger: Ledger::new(most),
+            missed: Missed::since(monotonic_ns()),
             buffer: vec![Event::default(); BUFFER],
             most,
             seen: 0,
@@ -70,9 +78,10 @@ impl Watch {
 
     /// Looks which processes there are and what they have done.
     pub(crate) fn look(&mut self) -> Snapshot {
-        let seen = &mut self.seen;
+        let (seen, missed) = (&mut self.seen, &mut self.missed);
         self.fleet.refresh(|consumer| {
             *seen += 1;
+            missed.meet(consumer.id());
             Followed::new(consumer)
         });
         // Those that have ended make room for others.
@@ -80,6 +89,7 @@ impl Watch {
         self.open_accounts();
         self.follow_all(false);
         self.ledger.tidy(Instant::now());
+        self.settle_missed();
         self.snapshot()
     }
 
@@ -92,13 +102,27 @@ impl Watch {
             let kept = &mut member.kept;
             let more = kept.follow(&mut member.consumer, &mut self.buffer, ended);
             self.ledger.count(&kept.labels, kept.is_own, &more);
+            for child in std::iter::from_fn(|| member.consumer.next_child()).take(MOST_CHILDREN) {
+                self.missed.tell(child);
+            }
             if ended {
+                if member.status == Status::Ended(End::Replaced) {
+                    self.missed.executes(member.consumer.id());
+                }
                 self.ended += 1;
                 if kept.is_own {
                     self.ledger.close(&kept.labels, Instant::now());
                 }
             }
         }
+    }
+
+    fn settle_missed(&mut self) {
+        let members = self.fleet.members().iter();
+        let running = members.filter(|member| member.status == Status::Running);
+        let watched: HashSet<_> = running.map(|member| member.consumer.id()).collect();
+        let is_watched = |process| watched.contains(&process);
+        self.missed.settle(is_alive, is_watched);
     }
 
     /// Gives series to those with the most events, as long as there is room.
@@ -150,6 +174,7 @@ impl Watch {
             most: self.most,
             seen: self.seen,
             ended: self.ended,
+            missed: self.missed.count(),
             looked: SystemTime::now(),
         }
     }
