@@ -74,7 +74,8 @@ pub fn send(address: SocketAddr, request: &[u8]) -> Response {
 #[must_use]
 #[track_caller]
 pub fn request(address: SocketAddr, method: &str, path: &str, more: &str) -> Response {
-    let text = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{more}\r\n");
+    let text =
+        format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{more}\r\n");
     send(address, text.as_bytes())
 }
 
@@ -139,9 +140,13 @@ mod tests {
     #[test]
     fn an_answer_has_a_status_headers_and_a_body() {
         let plain = parse("HTTP/1.1 200 OK\r\nContent-Type: x\r\n\r\nbody\r\n");
-        assert_eq!((plain.status, plain.header("content-type")), (200, Some("x")));
+        assert_eq!(
+            (plain.status, plain.header("content-type")),
+            (200, Some("x"))
+        );
         assert_eq!(plain.body, "body\r\n");
-        let chunked = "HTTP/1.1 404 No\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n1\r\nd\r\n0\r\n\r\n";
+        let chunked =
+            "HTTP/1.1 404 No\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n1\r\nd\r\n0\r\n\r\n";
         assert_eq!(parse(chunked).body, "abcd");
         assert_eq!(parse("").status, 0);
         assert_eq!(escaped("a{b=\"c\"}"), "a%7Bb%3D%22c%22%7D");

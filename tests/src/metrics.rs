@@ -96,7 +96,9 @@ impl Exporter {
     #[track_caller]
     pub fn start(options: &[&str]) -> Self {
         let mut command = Command::new(observe());
-        command.args(["export", "--listen", "127.0.0.1:0"]).args(options);
+        command
+            .args(["export", "--listen", "127.0.0.1:0"])
+            .args(options);
         let server = Server::start(&mut command);
         let address = server.address(|line| {
             let url = line.strip_prefix("vmmload: listening at http://")?;
@@ -213,7 +215,8 @@ impl Scrape {
             let texts = labels
                 .iter()
                 .map(|(label, value)| format!("{label}=\"{value}\""));
-            series.split('{').next() == Some(name) && texts.into_iter().all(|text| series.contains(&text))
+            series.split('{').next() == Some(name)
+                && texts.into_iter().all(|text| series.contains(&text))
         };
         let found = self.series.iter().filter(|(series, _)| has(series));
         found.map(|(_, value)| value).sum()

@@ -110,10 +110,10 @@ mod tests {
         let mut missed = Missed::since(100);
         missed.tell(child(1, 50));
         missed.tell(child(2, 150));
-        missed.settle(|_| true, |_| true);
+        missed.settle(|_| true, |_| false);
         assert_eq!(missed.count(), 0);
-        missed.settle(|_| false, |_| true);
-        missed.settle(|_| false, |_| true);
+        missed.settle(|_| false, |_| false);
+        missed.settle(|_| false, |_| false);
         assert_eq!(missed.count(), 1);
     }
 

@@ -300,8 +300,8 @@ fn counters_never_go_back_where_processes_end_move_and_come_back() {
         if round % 3 == 0 {
             highest.check(&watch.look());
         }
-        let again = processes[which].program(session, b"same");
-        writers[which] = again;
+        drop(writers.remove(which));
+        writers.insert(which, processes[which].program(session, b"same"));
         highest.check(&watch.look());
     }
     let snapshot = watch.look();
@@ -311,12 +311,12 @@ fn counters_never_go_back_where_processes_end_move_and_come_back() {
     );
     let all = series(&text(&snapshot))["vmmload_all_events_total{kind=\"write\"}"];
     assert_eq!(all, 12.0 * (10 + 11 + 12 + 13) as f64);
-    // What has series and what has none add up to all.
+    // The series of those that have ended are gone, and what they were counted for is not.
     let rows = counters(&text(&snapshot));
     let parts = rows
         .iter()
         .filter(|(name, _)| name.starts_with("vmmload_events_total") && name.contains("write"));
-    assert_eq!(parts.map(|(_, value)| value).sum::<f64>(), all);
+    assert!(parts.map(|(_, value)| value).sum::<f64>() < all);
 }
 
 #[test]
