@@ -1,8 +1,8 @@
 //! Follows one process: what has come since the last look.
 
-use super::counts::{CLASSES, Count, Counts, HeaderCounts, UNKNOWN, class_index};
+use super::classes::Classes;
+use super::counts::{CLASSES, Count, Counts, HeaderCounts, class_index};
 use super::labels::Labels;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use vmmload_consumer::{Consumer, Event, Info, Mappings, PAGE_SIZE, ProcessId, Track};
@@ -18,7 +18,9 @@ pub(crate) struct Followed {
     /// It has series of its own.
     pub(crate) is_own: bool,
     header: HeaderCounts,
-    classes: ClassTable,
+    classes: Classes,
+    /// Number of the last finished epoch that was read.
+    finished: u32,
     pub(crate) gauges: Gauges,
 }
 
@@ -59,15 +61,6 @@ impl Gauges {
     }
 }
 
-/// The classes of a process's mappings by their ids.
-#[derive(Debug, Default)]
-struct ClassTable {
-    version: Option<u64>,
-    now: HashMap<u32, usize>,
-    /// As they were before the last change: a mapping may be forgotten before its last records are read.
-    before: HashMap<u32, usize>,
-}
-
 impl Followed {
     /// Of a process that is new here.
     pub(crate) fn new(consumer: &Consumer) -> Self {
@@ -76,7 +69,8 @@ impl Followed {
             labels: Arc::new(Labels::of(&info)),
             is_own: false,
             header: HeaderCounts::default(),
-            classes: ClassTable::default(),
+            classes: Classes::default(),
+            finished: 0,
             gauges: Gauges {
                 interval: saturated_ns(info.interval),
                 started: info.started,
@@ -102,6 +96,9 @@ impl Followed {
         self.read_epochs(consumer, &mut counts);
         self.read_events(consumer, buffer, ended, &mut counts);
         self.look_at_mappings(consumer);
+        // All mappings of finished epochs are in the table by now, and of all that there will ever be.
+        let finished = if ended { u32::MAX } else { self.finished };
+        self.classes.settle(finished, &mut counts.classes);
         let mapped = self.gauges.mapped.iter().enumerate();
         for (class, _) in mapped.filter(|&(_, &bytes)| bytes > 0) {
             counts.present |= 1 << class;
@@ -117,6 +114,7 @@ impl Followed {
             counts.grow(Count::Epochs, 1);
             counts.grow(Count::EpochBytes, touched);
             counts.grow(Count::Tracking, epoch.cost_ns);
+            self.finished = self.finished.max(epoch.number);
             let gauges = &mut self.gauges;
             gauges.working_set = touched;
             gauges.working_set_peak = gauges.working_set_peak.max(touched);
@@ -135,18 +133,9 @@ impl Followed {
         for _ in 0..if ended { usize::MAX } else { MOST_READS } {
             let batch = consumer.read(buffer);
             counts.grow(Count::Lost, batch.lost);
-            // Looked at behind the records: what they name is there by now.
-            if batch.read > 0 {
-                self.look_at_mappings(consumer);
-            }
-            let mut last = (0, UNKNOWN);
+            self.look_at_mappings(consumer);
             for event in &buffer[..batch.read] {
-                // Neighbours mostly lie in one mapping.
-                if event.mapping != last.0 {
-                    last = (event.mapping, self.classes.of(event.mapping));
-                }
-                let events = &mut counts.classes[last.1][event.kind as usize];
-                *events = events.saturating_add(event.count.into());
+                self.classes.count(event, &mut counts.classes);
             }
             if batch.read < buffer.len() {
                 return;
@@ -157,27 +146,13 @@ impl Followed {
     /// Copies the table of mappings if it has changed. Where it changes all the time, the last copy stays in use until
     /// the next look.
     fn look_at_mappings(&mut self, consumer: &Consumer) {
-        if self.classes.version == Some(consumer.mappings_version()) {
+        if self.classes.is_current(consumer.mappings_version()) {
             return;
         }
         if let Some(mappings) = consumer.mappings() {
             self.classes.renew(&mappings);
             self.gauges.mapped = mapped(&mappings);
         }
-    }
-}
-
-impl ClassTable {
-    fn of(&self, id: u32) -> usize {
-        let known = self.now.get(&id).or_else(|| self.before.get(&id));
-        known.copied().unwrap_or(UNKNOWN)
-    }
-
-    fn renew(&mut self, mappings: &Mappings) {
-        let all = mappings.retired.iter().chain(&mappings.entries);
-        let now = all.map(|mapping| (mapping.id, class_index(mapping.class)));
-        self.before = std::mem::replace(&mut self.now, now.collect());
-        self.version = Some(mappings.version);
     }
 }
 

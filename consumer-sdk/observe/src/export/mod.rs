@@ -6,6 +6,7 @@
 
 mod accept;
 mod board;
+mod classes;
 mod counts;
 mod families;
 mod follow;

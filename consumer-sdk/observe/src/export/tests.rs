@@ -202,6 +202,10 @@ fn records_that_are_overwritten_are_lost_for_their_classes_and_counted_all_the_s
     watch.look();
     writer.begin_epoch(1, 100);
     touch(&mut writer, 5000, Kind::Write, 1);
+    writer.end_epoch(Epoch {
+        number: 1,
+        ..Epoch::default()
+    });
     let found = series(&text(&watch.look()));
     let sum = |name: &str| -> f64 {
         let of_pid = format!("vmmload_{name}_total{{pid=\"{}\"", process.pid());
