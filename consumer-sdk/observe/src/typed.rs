@@ -221,7 +221,7 @@ than the loopback's, that is everybody on that network.
 
 Examples:
   vmmload export
-  vmmload export --listen 127.0.0.1:9100
+  vmmload export --listen 127.0.0.1:9500
   vmmload export --dashboard > vmmload.json      to import in Grafana")]
 pub(crate) struct ExportArgs {
     /// Address and port to listen at
