@@ -11,6 +11,9 @@ use vmmload_consumer::{Consumer, Event, Info, Mappings, PAGE_SIZE, ProcessId, Tr
 /// longer than that.
 const MOST_READS: usize = 64;
 
+/// Most epochs that are read in one look: as many as their ring holds.
+const MOST_EPOCHS: usize = 4096;
+
 /// What is kept of a process between two looks.
 #[derive(Debug)]
 pub(crate) struct Followed {
@@ -107,9 +110,7 @@ impl Followed {
     }
 
     fn read_epochs(&mut self, consumer: &mut Consumer, counts: &mut Counts) {
-        // As many as there are now: one that ends meanwhile is left for the next look.
-        let most = MOST_READS * 64;
-        for epoch in std::iter::from_fn(|| consumer.next_epoch()).take(most) {
+        for epoch in std::iter::from_fn(|| consumer.next_epoch()).take(MOST_EPOCHS) {
             let touched = pages_to_bytes(epoch.touched.into());
             counts.grow(Count::Epochs, 1);
             counts.grow(Count::EpochBytes, touched);
