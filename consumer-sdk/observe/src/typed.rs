@@ -216,11 +216,11 @@ than the loopback's, that is everybody on that network.
 
 Examples:
   vmmload export
-  vmmload export --listen 127.0.0.1:9100
+  vmmload export --listen 127.0.0.1:9500
   vmmload export --dashboard > vmmload.json      to import in Grafana")]
 pub(crate) struct ExportArgs {
     /// Address and port to listen at
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9464")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9464", value_parser = address)]
     pub(crate) listen: SocketAddr,
 
     /// Most processes with series of their own, those with the most events first; the others are added up
@@ -243,6 +243,14 @@ fn pause(text: &str) -> Result<Duration, String> {
         true => Err(wrong("it must be more than nothing".into())),
         false => Ok(parsed),
     }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let wrong = |_| {
+        "write the address as a number, and the port, as in --listen 127.0.0.1:9464 or [::1]:9464"
+            .to_owned()
+    };
+    text.parse().map_err(wrong)
 }
 
 fn resolution(text: &str) -> Result<Resolution, String> {
