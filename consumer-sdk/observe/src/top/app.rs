@@ -77,8 +77,7 @@ impl<I: Copy + PartialEq> Cursor<I> {
     /// Where it is among these rows.
     pub(crate) fn find<R: Row<Id = I>>(&self, rows: &[R]) -> usize {
         let same = rows.iter().position(|row| Some(row.id()) == self.on);
-        same.unwrap_or(self.row)
-            .min(rows.len().saturating_sub(1))
+        same.unwrap_or(self.row).min(rows.len().saturating_sub(1))
     }
 
     fn go<R: Row<Id = I>>(&mut self, rows: &[R], to: usize) {

@@ -29,7 +29,8 @@ pub(super) fn listen() -> io::Result<Receiver<Message>> {
     let (sender, receiver) = sync_channel(MOST_WAITING);
     let signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT])?;
     let of_signals = sender.clone();
-    let spawn = |name: &str, body: Box<dyn FnOnce() + Send>| Builder::new().name(name.into()).spawn(body);
+    let spawn =
+        |name: &str, body: Box<dyn FnOnce() + Send>| Builder::new().name(name.into()).spawn(body);
     spawn(
         "signals",
         Box::new(move || forward_signals(signals, &of_signals)),

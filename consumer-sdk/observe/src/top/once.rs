@@ -20,9 +20,12 @@ const READ_EVERY: Duration = Duration::from_millis(50);
 pub(super) fn run(args: &TopArgs, scope: Scope) -> Outcome {
     let mut model = Model::new(scope);
     let first = model.sample();
-    let close = args
-        .pid
-        .and_then(|pid| first.processes.iter().find(|process| process.key.pid == pid));
+    let close = args.pid.and_then(|pid| {
+        first
+            .processes
+            .iter()
+            .find(|process| process.key.pid == pid)
+    });
     model.look_closely(close.map(|process| process.key));
     wait(&mut model, args.delay);
     let sample = model.sample();
@@ -59,8 +62,18 @@ fn print_processes(sample: &Sample, sort: Sort, output: &mut impl Write) -> Resu
     writeln!(
         output,
         "{:>7}  {:>10}  {:>10}  {:>10}  {:>10}  {:>8}  {:>12}  {:>10}  {:>10}  {:>8}  {:>8}  {:>6}  COMMAND",
-        "PID", "EVENTS/S", "WRITE/S", "READ/S", "KERNEL/S", "PAGES", "BYTES", "TOUCHED", "LOST", "AGE_S",
-        "EPOCH_MS", "COST%"
+        "PID",
+        "EVENTS/S",
+        "WRITE/S",
+        "READ/S",
+        "KERNEL/S",
+        "PAGES",
+        "BYTES",
+        "TOUCHED",
+        "LOST",
+        "AGE_S",
+        "EPOCH_MS",
+        "COST%"
     )?;
     for process in rows::processes(sample, sort, "") {
         let [write, read, kernel] = kinds(process.rates);
@@ -155,15 +168,25 @@ fn hint(args: &TopArgs, sample: &Sample) {
         )),
         _ => {}
     }
-    let is_unknown = |process: &&Rc<ProcessSample>| {
-        process.status == Status::Running && process.rates.is_none()
-    };
+    let is_unknown =
+        |process: &&Rc<ProcessSample>| process.status == Status::Running && process.rates.is_none();
     let unknown: Vec<_> = sample.processes.iter().filter(is_unknown).collect();
-    if let Some(longest) = unknown.iter().map(|process| process.interval).max() {
+    let length = |process: &&Rc<ProcessSample>| {
+        let last = process
+            .epoch
+            .map_or(0, |epoch| epoch.end_ns.saturating_sub(epoch.start_ns));
+        process
+            .interval
+            .max(Duration::from_millis(last / 1_000_000))
+    };
+    if let Some(longest) = unknown.iter().map(|process| length(process)).max() {
         failure::say(&format!(
-            "no epoch of {} processes ended in {}, so that their rates are not known; their epochs last {} or more, \
-             so use a longer --delay",
-            unknown.len(),
+            "no epoch of {} ended in {}, so that the rates are not known; epochs last up to {} there, so use a longer \
+             --delay",
+            match unknown.len() {
+                1 => "1 process".into(),
+                many => format!("{many} processes"),
+            },
             text::delay(args.delay),
             text::delay(longest)
         ));

@@ -18,6 +18,16 @@ pub(crate) fn harmless(text: &str, is_utf8: bool) -> String {
     text.chars().map(shown).collect()
 }
 
+/// A command line without the directory of its program.
+pub(crate) fn without_directory(command: &str) -> &str {
+    let program = command.split(' ').next().unwrap_or_default();
+    let name = program.rfind('/').map_or(0, |slash| slash + 1);
+    match program.len() == name {
+        true => command,
+        false => &command[name..],
+    }
+}
+
 /// Columns of the terminal that a text takes.
 pub(crate) fn width(text: &str) -> usize {
     Span::raw(text).width()
@@ -131,6 +141,19 @@ mod tests {
         assert_eq!(harmless(hostile, true), "a?[2J?31mb???c??");
         assert_eq!(harmless("naïve 日本", false), "na?ve ??");
         assert_eq!(harmless("naïve 日本", true), "naïve 日本");
+    }
+
+    #[test]
+    fn commands_are_told_by_their_programs_name() {
+        for (command, name) in [
+            ("/usr/bin/cat /etc/x", "cat /etc/x"),
+            ("cat /etc/x", "cat /etc/x"),
+            ("/", "/"),
+            ("", ""),
+            ("/dir/ /x", "/dir/ /x"),
+        ] {
+            assert_eq!(without_directory(command), name);
+        }
     }
 
     #[test]

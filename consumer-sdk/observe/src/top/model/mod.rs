@@ -120,9 +120,8 @@ impl Model {
         } else if matches!(self.scope, Scope::Session(_)) {
             sample.processes.clone_from(&self.last);
             // What executes another program comes again in a moment.
-            let goes_on = |process: &Rc<ProcessSample>| {
-                process.status == Status::Ended(End::Replaced)
-            };
+            let goes_on =
+                |process: &Rc<ProcessSample>| process.status == Status::Ended(End::Replaced);
             sample.is_over = !self.last.iter().any(goes_on);
         }
         self.take_footprint(now);

@@ -2,13 +2,13 @@
 
 use super::epoch_pages::EpochPages;
 use super::spread::{self, Spread};
-use crate::top::sample::{
-    Column, History, Key, MOST_COLUMNS, ProcessSample, Rates, WorkingSet,
-};
+use crate::top::sample::{Column, History, Key, MOST_COLUMNS, ProcessSample, Rates, WorkingSet};
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
-use vmmload_consumer::{Consumer, Epoch, Event, Info, Kind, Mappings, Status, monotonic_ns};
+use vmmload_consumer::{
+    Consumer, Counter, Epoch, Event, Info, Kind, Mappings, Status, monotonic_ns,
+};
 
 /// Most records of one process that are read at a time: a fast one must not keep the others waiting.
 const MOST_RECORDS: u64 = 1 << 20;
@@ -26,6 +26,19 @@ struct Window {
     at: Instant,
     epoch_ns: u64,
     totals: [u64; 3],
+    /// Intervals over which epochs went on so far: a long one is no silence while these grow.
+    stretched: u64,
+}
+
+impl Window {
+    fn new(info: &Info, at: Instant, epoch_ns: u64) -> Self {
+        Self {
+            at,
+            epoch_ns,
+            totals: info.totals,
+            stretched: info.counter(Counter::StretchedTicks),
+        }
+    }
 }
 
 /// One process under watch.
@@ -34,6 +47,8 @@ pub(super) struct Watched {
     key: Key,
     command: String,
     window: Window,
+    /// Since when nothing has told that an epoch ends or goes on.
+    quiet_since: Instant,
     /// Events by mapping since the window began.
     counts: HashMap<u32, [u64; 3]>,
     rates: Option<Rates>,
@@ -59,11 +74,8 @@ impl Watched {
         Self {
             key: Key::new(consumer.id(), number),
             command: info.command_line(),
-            window: Window {
-                at: now,
-                epoch_ns: info.epoch_ns,
-                totals: info.totals,
-            },
+            window: Window::new(&info, now, info.epoch_ns),
+            quiet_since: now,
             counts: HashMap::new(),
             rates: None,
             activity: Rc::default(),
@@ -111,7 +123,8 @@ impl Watched {
     }
 
     fn count(&mut self, event: &Event) {
-        let is_known = self.counts.contains_key(&event.mapping) || self.counts.len() < MOST_MAPPINGS;
+        let is_known =
+            self.counts.contains_key(&event.mapping) || self.counts.len() < MOST_MAPPINGS;
         let mapping = if is_known { event.mapping } else { 0 };
         let counts = self.counts.entry(mapping).or_default();
         counts[event.kind as usize] += u64::from(event.count);
@@ -168,37 +181,39 @@ impl Watched {
 
     /// Turns counts into rates, if an epoch has ended since they began, or none seems to.
     fn measure(&mut self, info: &Info, now: Instant) {
-        let Window {
-            at,
-            epoch_ns,
-            totals,
-        } = self.window;
-        let advanced = Duration::from_nanos(info.epoch_ns.saturating_sub(epoch_ns));
-        let waited = now.saturating_duration_since(at);
-        let length = self.epoch.map_or(Duration::ZERO, |epoch| {
-            Duration::from_nanos(epoch.end_ns.saturating_sub(epoch.start_ns))
-        });
-        let patience = info.interval.max(length).max(SHORTEST_EPOCH);
-        let is_silent = waited >= patience.saturating_mul(SILENT_EPOCHS);
+        let began = self.window;
+        let advanced = Duration::from_nanos(info.epoch_ns.saturating_sub(began.epoch_ns));
+        let waited = now.saturating_duration_since(began.at);
+        let stretched = info.counter(Counter::StretchedTicks);
+        if !advanced.is_zero() || stretched != began.stretched {
+            self.quiet_since = now;
+            self.window.stretched = stretched;
+        }
         let (span, epoch_ns) = match advanced.is_zero() {
-            true if !is_silent => return,
+            true if !self.is_silent(info, now) => return,
             // What comes next did not take all the time since the last epoch.
             true => (waited, monotonic_ns()),
             false => (advanced, info.epoch_ns),
         };
+        if span.is_zero() {
+            return;
+        }
         let rate = |events: u64| events as f64 / span.as_secs_f64();
-        let events = |kind: Kind| {
-            let kind = kind as usize;
-            info.totals[kind].saturating_sub(totals[kind])
-        };
+        let events = |kind: Kind| info.total(kind).saturating_sub(began.totals[kind as usize]);
         self.rates = Some(Kind::ALL.map(|kind| rate(events(kind))));
         let counts = std::mem::take(&mut self.counts).into_iter();
         self.activity = Rc::new(counts.map(|(id, kinds)| (id, kinds.map(rate))).collect());
-        self.window = Window {
-            at: now,
-            epoch_ns,
-            totals: info.totals,
-        };
+        self.window = Window::new(info, now, epoch_ns);
+    }
+
+    /// Whether no epoch ends any more, as in a process that was stopped.
+    fn is_silent(&self, info: &Info, now: Instant) -> bool {
+        let length = self.epoch.map_or(Duration::ZERO, |epoch| {
+            Duration::from_nanos(epoch.end_ns.saturating_sub(epoch.start_ns))
+        });
+        let patience = info.interval.max(length).max(SHORTEST_EPOCH);
+        let quiet = now.saturating_duration_since(self.quiet_since);
+        quiet >= patience.saturating_mul(SILENT_EPOCHS)
     }
 
     fn end_column(&mut self, now: Instant) {

@@ -144,7 +144,9 @@ fn split(stretches: &[Stretch], rows: usize) -> Vec<Band> {
         let pages = stretch.pages();
         let at = |part: usize| {
             let offset = u128::from(pages) * part as u128 / parts as u128;
-            stretch.start.saturating_add((offset as u64).saturating_mul(PAGE))
+            stretch
+                .start
+                .saturating_add((offset as u64).saturating_mul(PAGE))
         };
         for part in 0..parts {
             let end = match part + 1 == parts {
@@ -180,9 +182,8 @@ pub(crate) fn densities(
             let hit = bands[first..]
                 .iter()
                 .take_while(|band| band.range.start < block.end());
-            let overlap = |band: &Band| {
-                band.range.end.min(block.end()) - band.range.start.max(block.start)
-            };
+            let overlap =
+                |band: &Band| band.range.end.min(block.end()) - band.range.start.max(block.start);
             let whole: u64 = hit.clone().map(overlap).fold(0, u64::saturating_add);
             for (row, band) in hit.enumerate() {
                 let share = overlap(band) as f64 / whole.max(1) as f64;
@@ -234,7 +235,14 @@ mod tests {
         let far = 1 << 20;
         assert_eq!(
             pages,
-            [(0, 2), (2, 4), (4, 6), (6, 8), (far, far + 1), (far + 1, far + 2)]
+            [
+                (0, 2),
+                (2, 4),
+                (4, 6),
+                (6, 8),
+                (far, far + 1),
+                (far + 1, far + 2)
+            ]
         );
         let flags: Vec<_> = bands.iter().map(|b| (b.is_first, b.has_gap)).collect();
         assert_eq!(

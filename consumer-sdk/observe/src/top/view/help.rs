@@ -15,16 +15,28 @@ const LINES: [(&str, &str); 21] = [
     ("+  -", "refresh less often, more often"),
     ("q", "quit (also Ctrl-C); Ctrl-Z stops, Ctrl-L redraws"),
     ("", ""),
-    ("EVENTS/S", "pages touched in each epoch, added up, in a second"),
+    (
+        "EVENTS/S",
+        "pages touched in each epoch, added up, in a second",
+    ),
     ("PAGES", "working set: pages touched in the last epoch;"),
     ("", "+: hot pages are not watched, or records are missing"),
     ("BYTES", "the same in bytes"),
     ("TOUCHED", "distinct pages since the program started"),
-    ("W/R/K %", "writes, reads, writes by the kernel; - not watched"),
+    (
+        "W/R/K %",
+        "writes, reads, writes by the kernel; - not watched",
+    ),
     ("LOST", "records that came too fast to be read here"),
-    ("EPOCH COST", "its length; share of the program's time for tracking"),
+    (
+        "EPOCH COST",
+        "its length; share of the program's time for tracking",
+    ),
     ("", ""),
-    ("picture", "addresses against time, the newest on the right;"),
+    (
+        "picture",
+        "addresses against time, the newest on the right;",
+    ),
     ("", "rows: touched addresses, gaps between them folded;"),
     ("", "by logarithm of events: what is rare is seen, too"),
 ];
@@ -39,7 +51,9 @@ pub(super) fn draw(pen: &mut Pen<'_>, area: Rect) {
     // Where lines are short of room, empty ones go first.
     let room = usize::from(area.height.saturating_sub(1));
     let is_tight = room < LINES.len();
-    let lines = LINES.iter().filter(|(key, text)| !is_tight || !key.is_empty() || !text.is_empty());
+    let lines = LINES
+        .iter()
+        .filter(|(key, text)| !is_tight || !key.is_empty() || !text.is_empty());
     for (y, (key, text)) in (area.y + 1..area.bottom()).zip(lines) {
         pen.put(area.x + 1, y, LEFT, key, look.important());
         let room = area.width.saturating_sub(LEFT + 1);

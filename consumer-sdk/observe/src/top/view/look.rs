@@ -163,10 +163,7 @@ mod tests {
         let no_color = [xterm[0], ("NO_COLOR", "1")];
         assert_eq!(look(&no_color).colors, Colors::None);
         // https://no-color.org: not when it is empty.
-        assert_eq!(
-            look(&[xterm[0], ("NO_COLOR", "")]).colors,
-            Colors::Many
-        );
+        assert_eq!(look(&[xterm[0], ("NO_COLOR", "")]).colors, Colors::Many);
         assert_eq!(Look::of(true, |_| None).colors, Colors::None);
     }
 

@@ -90,7 +90,10 @@ fn draw_title(pen: &mut Pen<'_>, area: Rect, app: &App, sample: &Sample) {
         1 => "1 process".to_owned(),
         count => format!("{} processes", numbers::grouped(count as u64)),
     };
-    let rates = sample.processes.iter().filter_map(|process| process.events());
+    let rates = sample
+        .processes
+        .iter()
+        .filter_map(|process| process.events());
     let events = numbers::short(rates.sum());
     let title = match sample.is_over {
         true => "vmmload top  all processes have ended".to_owned(),
@@ -122,13 +125,24 @@ fn draw_keys(pen: &mut Pen<'_>, area: Rect, app: &App) {
     if app.is_typing {
         let room = usize::from(area.width).saturating_sub(12);
         let filter = text::cut_front(&filter, room, look.is_utf8);
-        let x = pen.put(area.x + 1, y, area.width - 1, &format!("filter: {filter}"), look.important());
+        let x = pen.put(
+            area.x + 1,
+            y,
+            area.width - 1,
+            &format!("filter: {filter}"),
+            look.important(),
+        );
         pen.put(x, y, 1, " ", look.bar());
         return;
     }
     let keys: &[(&str, &str)] = match app.screen {
         _ if app.shows_help => &[("any key", "goes back"), ("q", "quits")],
-        Screen::Mapping(..) => &[("q", "quit"), ("h", "help"), ("Esc", "back"), ("space", "pause")],
+        Screen::Mapping(..) => &[
+            ("q", "quit"),
+            ("h", "help"),
+            ("Esc", "back"),
+            ("space", "pause"),
+        ],
         screen => &[
             ("q", "quit"),
             ("h", "help"),

@@ -71,7 +71,13 @@ pub(super) fn draw(
             true => "no mappings are known".into(),
             false => format!("no mapping has {filter:?} in its name; Esc shows all of them"),
         };
-        pen.put_cut(area.x + 2, upper.y + 1, area.width.saturating_sub(2), &text, Style::new());
+        pen.put_cut(
+            area.x + 2,
+            upper.y + 1,
+            area.width.saturating_sub(2),
+            &text,
+            Style::new(),
+        );
     }
     let lower = Rect {
         y: area.y + height,
@@ -97,13 +103,16 @@ pub(super) fn draw_mapping(
 ) {
     let Some(mapping) = mapping else {
         let text = "this mapping is gone, and nothing of it is left to show; Esc goes back";
-        pen.put_cut(area.x + 2, area.y + 1, area.width.saturating_sub(2), text, Style::new());
+        pen.put_cut(
+            area.x + 2,
+            area.y + 1,
+            area.width.saturating_sub(2),
+            text,
+            Style::new(),
+        );
         return;
     };
-    let name = text::harmless(&mapping.name, pen.look.is_utf8);
-    let is_utf8 = pen.look.is_utf8;
-    let name = text::cut_front(&name, area.width.saturating_sub(2).into(), is_utf8);
-    pen.put(area.x + 1, area.y, area.width - 1, &name, pen.look.important());
+    draw_name(pen, area, process, mapping);
     let pages = mapping.mapped / PAGE_SIZE as u64;
     let facts = match mapping.end {
         0 => String::new(),
@@ -114,13 +123,17 @@ pub(super) fn draw_mapping(
             mapping.permissions,
             numbers::bytes(mapping.mapped),
             numbers::grouped(pages),
-            if mapping.is_retired { ", not mapped any more" } else { "" }
+            if mapping.is_retired {
+                ", not mapped any more"
+            } else {
+                ""
+            }
         ),
     };
     let counts = format!(
-        "{} events/s, {} of them; {} pages in the last epoch, {} touched since the start",
+        "{} events/s (W/R/K {} %), {} pages in the last epoch, {} touched",
         text::rate(mapping.events()),
-        text::shares(mapping.rates, process.track) + " % writes/reads/kernel",
+        text::shares(mapping.rates, process.track),
         text::at_least(mapping.pages.map(u64::from), mapping.has_more_pages),
         mapping.touched.map_or_else(|| "-".into(), numbers::grouped),
     );
@@ -144,6 +157,24 @@ pub(super) fn draw_mapping(
     strip.draw(pen, lower, "address, events, pages touched/there");
 }
 
+/// Whose mapping it is, and its name.
+fn draw_name(pen: &mut Pen<'_>, area: Rect, process: &ProcessSample, mapping: &MappingRow) {
+    let look = pen.look;
+    let command = text::without_directory(&process.command);
+    let program = command.split(' ').next().unwrap_or_default();
+    let program = text::cut(&text::harmless(program, look.is_utf8), 20, look.is_utf8);
+    let state = match process.status {
+        Status::Running => String::new(),
+        status => format!(" ({})", text::status(status)),
+    };
+    let owner = format!("{} {program}{state}  ", process.key.pid);
+    let x = pen.put_cut(area.x + 1, area.y, area.width - 1, &owner, look.important());
+    let room = area.right().saturating_sub(x);
+    let name = text::harmless(&mapping.name, look.is_utf8);
+    let name = text::cut_front(&name, room.into(), look.is_utf8);
+    pen.put(x, area.y, room, &name, look.important());
+}
+
 /// What there is to say of a process in two lines; gives what is left of the area.
 fn draw_facts(pen: &mut Pen<'_>, area: Rect, process: &ProcessSample) -> Rect {
     let look = pen.look;
@@ -156,7 +187,11 @@ fn draw_facts(pen: &mut Pen<'_>, area: Rect, process: &ProcessSample) -> Rect {
         true => String::new(),
         false => format!("{}: ", text::status(process.status)),
     };
-    let style = if is_running { look.important() } else { look.alarming() };
+    let style = if is_running {
+        look.important()
+    } else {
+        look.alarming()
+    };
     let headline = format!("{}  {status}{command}", process.key.pid);
     pen.put_cut(area.x + 1, area.y, area.width - 1, &headline, style);
     let facts = facts(process);
@@ -176,11 +211,8 @@ fn facts(process: &ProcessSample) -> String {
     let mut parts = vec![
         format!("{} events/s", text::rate(process.events())),
         format!(
-            "working set {} pages",
-            text::at_least(pages.map(u64::from), process.leaves_alone())
-        ),
-        format!(
-            "{}{} touched",
+            "working set {} of {}{} pages",
+            text::at_least(pages.map(u64::from), process.leaves_alone()),
             numbers::grouped(process.touched),
             if process.has_more_pages { "+" } else { "" }
         ),
@@ -189,14 +221,21 @@ fn facts(process: &ProcessSample) -> String {
         parts.push(format!("epoch {}", numbers::time(length)));
     }
     if let Some(cost) = cost(process) {
-        parts.push(format!("cost {cost:.1}% of {}%", process.max_overhead));
+        parts.push(format!("cost {cost:.1}%"));
     }
     if process.lost > 0 {
-        parts.insert(0, format!("{} records lost", numbers::grouped(process.lost)));
+        parts.insert(
+            0,
+            format!("{} records lost", numbers::grouped(process.lost)),
+        );
     }
     if let Some(epoch) = process.epoch.filter(|epoch| epoch.left_alone > 0) {
-        parts.push(format!("{} hot pages not watched", numbers::grouped(epoch.left_alone.into())));
+        parts.push(format!(
+            "{} hot pages not watched",
+            numbers::grouped(epoch.left_alone.into())
+        ));
     }
+    parts.push(format!("limit of cost {}%", process.max_overhead));
     parts.join(", ")
 }
 
@@ -219,6 +258,10 @@ fn line(mapping: &MappingRow, track: Option<Track>, is_utf8: bool, faint: Style)
             false => name,
         },
         is_path: true,
-        style: if mapping.is_retired { faint } else { Style::new() },
+        style: if mapping.is_retired {
+            faint
+        } else {
+            Style::new()
+        },
     }
 }

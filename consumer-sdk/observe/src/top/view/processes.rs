@@ -61,14 +61,17 @@ pub(super) fn draw(pen: &mut Pen<'_>, area: Rect, app: &App, sample: &Sample) ->
     };
     let upper = Rect { height, ..area };
     let look = pen.look;
-    let page = table.draw(pen, upper, |at| line(&rows[at], look.is_utf8, look.faint(), look.alarming()));
+    let page = table.draw(pen, upper, |at| {
+        line(&rows[at], look.is_utf8, look.faint(), look.alarming())
+    });
     let chosen = &rows[table.chosen];
     let lower = Rect {
         y: area.y + height,
         height: area.height - height,
         ..area
     };
-    let command = text::harmless(&chosen.command, look.is_utf8);
+    let command = text::without_directory(&chosen.command);
+    let command = text::harmless(command, look.is_utf8);
     let strip = Strip {
         process: chosen,
         mapping: None,
@@ -92,13 +95,19 @@ fn draw_nothing(pen: &mut Pen<'_>, area: Rect, app: &App, sample: &Sample) {
         ],
     };
     for (y, line) in (area.y + 1..area.bottom()).zip(lines) {
-        pen.put_cut(area.x + 2, y, area.width.saturating_sub(2), &line, Style::new());
+        pen.put_cut(
+            area.x + 2,
+            y,
+            area.width.saturating_sub(2),
+            &line,
+            Style::new(),
+        );
     }
 }
 
 fn line(process: &ProcessSample, is_utf8: bool, faint: Style, alarming: Style) -> Line {
     let pages = process.pages();
-    let command = text::harmless(&process.command, is_utf8);
+    let command = text::harmless(text::without_directory(&process.command), is_utf8);
     let is_running = process.status == Status::Running;
     let name = match is_running {
         true => command,
@@ -114,9 +123,10 @@ fn line(process: &ProcessSample, is_utf8: bool, faint: Style, alarming: Style) -
             process.key.pid.to_string(),
             text::rate(process.events()),
             text::at_least(pages.map(u64::from), process.leaves_alone()),
-            pages.map_or_else(|| "-".into(), |pages| {
-                numbers::bytes(u64::from(pages) * PAGE_SIZE as u64)
-            }),
+            pages.map_or_else(
+                || "-".into(),
+                |pages| numbers::bytes(u64::from(pages) * PAGE_SIZE as u64),
+            ),
             text::at_least(Some(process.touched), process.has_more_pages),
             text::shares(process.rates, process.track),
             numbers::short(process.lost as f64),

@@ -46,7 +46,11 @@ impl Layout {
         };
         let counts = if has_counts && width >= 50 { 14 } else { 0 };
         // Names tell more where there is no room for both.
-        let address = if width >= 60 || !has_names { ADDRESS + 1 } else { 0 };
+        let address = if width >= 60 || !has_names {
+            ADDRESS + 1
+        } else {
+            0
+        };
         let used = address + name + counts + 1;
         Self {
             address,
@@ -79,7 +83,13 @@ impl Strip<'_> {
                 true => "measuring",
                 false => "no page was touched in this time",
             };
-            pen.put_cut(area.x + 1, area.y + 1, area.width - 1, text, pen.look.faint());
+            pen.put_cut(
+                area.x + 1,
+                area.y + 1,
+                area.width - 1,
+                text,
+                pen.look.faint(),
+            );
         }
         for (y, (band, densities)) in (area.y + 1..).zip(bands.iter().zip(&table)) {
             let name = bounds.get(&band.mapping).map_or("", |(_, name)| name);
@@ -160,12 +170,19 @@ impl Strip<'_> {
             x += layout.address;
         }
         if layout.name > 0 && band.is_first {
+            // Of a path its end: directories are in the table of mappings.
+            let name = if name.starts_with('/') {
+                name.rsplit('/').next()
+            } else {
+                None
+            }
+            .unwrap_or(name);
             let name = text::harmless(name, look.is_utf8);
             let name = text::cut_front(&name, (layout.name - 1).into(), look.is_utf8);
             pen.put(x, y, layout.name - 1, &name, look.important());
         }
         x += layout.name;
-        if band.has_gap {
+        if band.has_gap && !band.is_first {
             pen.put(x, y, 1, look.gap(), look.faint());
         }
         x + 1

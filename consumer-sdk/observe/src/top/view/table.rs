@@ -44,7 +44,12 @@ pub(super) struct Table<'a> {
 
 impl Table<'_> {
     /// Draws the lines that fit, which `line` makes, below their titles. Gives how many fit.
-    pub(super) fn draw(&self, pen: &mut Pen<'_>, area: Rect, line: impl Fn(usize) -> Line) -> usize {
+    pub(super) fn draw(
+        &self,
+        pen: &mut Pen<'_>,
+        area: Rect,
+        line: impl Fn(usize) -> Line,
+    ) -> usize {
         if area.height == 0 {
             return 0;
         }
