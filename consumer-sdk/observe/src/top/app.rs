@@ -362,3 +362,118 @@ fn shorter(delay: Duration) -> Duration {
     let mut before = DELAYS.into_iter().rev().map(ms);
     before.find(|&other| other < delay).unwrap_or(delay)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Letter(char);
+
+    impl Row for Letter {
+        type Id = char;
+
+        fn id(&self) -> char {
+            self.0
+        }
+    }
+
+    fn rows(text: &str) -> Vec<Letter> {
+        text.chars().map(Letter).collect()
+    }
+
+    #[test]
+    fn a_row_stays_chosen_wherever_it_goes() {
+        let mut cursor = Cursor::TOP;
+        let before = rows("abcd");
+        assert!(cursor.press(Key::Down, &before, 10));
+        assert!(cursor.press(Key::Char('j'), &before, 10));
+        assert_eq!(cursor.find(&before), 2);
+        assert_eq!(cursor.find(&rows("cdab")), 0);
+        // Where it is gone, the one in its place.
+        assert_eq!(cursor.find(&rows("abd")), 2);
+        assert_eq!(cursor.find(&rows("a")), 0);
+        assert_eq!(cursor.find(&rows("")), 0);
+    }
+
+    #[test]
+    fn the_top_stays_the_top_whatever_comes_there() {
+        let mut cursor = Cursor::TOP;
+        assert_eq!(cursor.find(&rows("ab")), 0);
+        cursor.press(Key::End, &rows("ab"), 10);
+        cursor.press(Key::Home, &rows("ab"), 10);
+        assert_eq!(cursor.find(&rows("ba")), 0);
+    }
+
+    #[test]
+    fn pages_are_turned_and_end_at_the_ends() {
+        let many = rows("abcdefghij");
+        let mut cursor = Cursor::TOP;
+        for (key, expected) in [
+            (Key::PageDown, 4),
+            (Key::PageDown, 8),
+            (Key::PageDown, 9),
+            (Key::PageUp, 5),
+            (Key::End, 9),
+            (Key::Down, 9),
+            (Key::Char('g'), 0),
+            (Key::Up, 0),
+            (Key::Char('G'), 9),
+        ] {
+            assert!(cursor.press(key, &many, 4));
+            assert_eq!(cursor.find(&many), expected, "{key:?}");
+        }
+        assert!(!cursor.press(Key::Enter, &many, 4));
+        assert!(cursor.press(Key::End, &rows(""), 0));
+    }
+
+    #[test]
+    fn delays_go_up_and_down_between_their_ends() {
+        let mut app = App::new(Duration::from_millis(1_500), SortKey::Events);
+        let nobody = Sample::default();
+        assert_eq!(app.press(Key::Char('+'), &nobody), Effect::Delay);
+        assert_eq!(app.delay, Duration::from_secs(2));
+        app.press(Key::Char('-'), &nobody);
+        assert_eq!(app.delay, Duration::from_secs(1));
+        for (key, end) in [('-', 100), ('+', 60_000)] {
+            for _ in 0..20 {
+                app.press(Key::Char(key), &nobody);
+            }
+            assert_eq!(app.delay, Duration::from_millis(end));
+        }
+    }
+
+    #[test]
+    fn what_is_typed_into_the_filter_is_no_command() {
+        let mut app = App::new(Duration::from_secs(1), SortKey::Lost);
+        let nobody = Sample::default();
+        app.press(Key::Char('/'), &nobody);
+        for key in ['q', ' ', 's', '\x07'] {
+            assert_eq!(app.press(Key::Char(key), &nobody), Effect::Nothing);
+        }
+        assert_eq!((app.filter(), app.is_paused), ("q s", false));
+        app.press(Key::Backspace, &nobody);
+        for _ in 0..200 {
+            app.press(Key::Char('x'), &nobody);
+        }
+        assert_eq!(app.filter().chars().count(), LONGEST_FILTER);
+        app.press(Key::ClearLine, &nobody);
+        assert!(app.filter().is_empty() && app.is_typing);
+        app.press(Key::Enter, &nobody);
+        assert_eq!(app.press(Key::Char('q'), &nobody), Effect::Quit);
+        // Ctrl-C ends it from everywhere.
+        for key in ['/', 'h'] {
+            app.press(Key::Char(key), &nobody);
+            assert_eq!(app.press(Key::Interrupt, &nobody), Effect::Quit);
+        }
+    }
+
+    #[test]
+    fn pausing_twice_goes_on() {
+        let mut app = App::new(Duration::from_secs(1), SortKey::Pid);
+        let nobody = Sample::default();
+        assert_eq!(app.press(Key::Char(' '), &nobody), Effect::Nothing);
+        assert!(app.is_paused);
+        assert_eq!(app.press(Key::Char(' '), &nobody), Effect::Resume);
+        assert_eq!(app.press(Key::Enter, &nobody), Effect::Nothing);
+    }
+}

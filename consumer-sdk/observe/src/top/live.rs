@@ -26,7 +26,7 @@ pub(super) fn run(args: &TopArgs, scope: Scope) -> Outcome {
     let look = Look::of_environment(args.no_color);
     let messages = input::listen().map_err(unusable)?;
     let borrowed = Borrowed::new().map_err(unusable)?;
-    let canvas = terminal::canvas().map_err(unusable)?;
+    let canvas = terminal::blank_canvas().map_err(unusable)?;
     let mut model = Model::new(scope);
     let now = Instant::now();
     let live = Live {
@@ -212,7 +212,7 @@ impl Live {
 
     /// Draws everything, whatever is on the screen.
     fn draw_anew(&mut self) -> io::Result<()> {
-        self.canvas.clear()?;
+        self.canvas = terminal::blank_canvas()?;
         self.is_stale = true;
         Ok(())
     }

@@ -6,7 +6,7 @@ use crate::typed::SortKey;
 use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::rc::Rc;
-use vmmload_consumer::{Kind, Mapping, MappingClass};
+use vmmload_consumer::{Kind, Mapping, MappingClass, PROT_EXEC, PROT_READ, PROT_WRITE};
 
 /// How a table is ordered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,16 +133,14 @@ pub(crate) fn mappings(
 }
 
 fn all_mappings(process: &ProcessSample, footprint: Option<&Footprint>) -> Vec<MappingRow> {
-    let mut rows: HashMap<u32, MappingRow> = HashMap::new();
+    let mut parts: HashMap<u32, Vec<&Mapping>> = HashMap::new();
     for mapping in &process.mappings.entries {
-        let row = rows.entry(mapping.id).or_insert_with(|| row_of(mapping));
-        (row.start, row.end) = (row.start.min(mapping.start), row.end.max(mapping.end));
-        row.mapped = row.mapped.saturating_add(length(mapping));
-        if let Some(footprint) = footprint {
-            let pages = footprint.pages_in(&(mapping.start..mapping.end));
-            row.touched = Some(row.touched.unwrap_or(0) + pages);
-        }
+        parts.entry(mapping.id).or_default().push(mapping);
     }
+    let parts = parts.into_iter();
+    let mut rows: HashMap<u32, MappingRow> = parts
+        .map(|(id, parts)| (id, row_of_parts(&parts, footprint)))
+        .collect();
     let retired = process.mappings.retired.iter();
     let retired: HashMap<u32, &Mapping> = retired.map(|mapping| (mapping.id, mapping)).collect();
     let columns = process.history.iter();
@@ -174,6 +172,40 @@ fn all_mappings(process: &ProcessSample, footprint: Option<&Footprint>) -> Vec<M
         }
     }
     rows.into_values().collect()
+}
+
+/// What was cut, or changed its rights in places. Parts without any rights, as guard pages are, count only where there
+/// are no others.
+fn row_of_parts(parts: &[&Mapping], footprint: Option<&Footprint>) -> MappingRow {
+    let Some(main) = main_part(parts) else {
+        return MappingRow::default();
+    };
+    let mut row = row_of(main);
+    let usable = parts
+        .iter()
+        .filter(|part| !is_guard(part) || is_guard(main));
+    for part in usable {
+        (row.start, row.end) = (row.start.min(part.start), row.end.max(part.end));
+        row.mapped = row.mapped.saturating_add(length(part));
+    }
+    row.touched = footprint.map(|footprint| {
+        let touched = parts
+            .iter()
+            .map(|part| footprint.pages_in(&(part.start..part.end)));
+        touched.sum()
+    });
+    row
+}
+
+/// The part that tells best what a mapping is: the largest that can be used.
+pub(crate) fn main_part<'m>(parts: &[&'m Mapping]) -> Option<&'m Mapping> {
+    let by_use = |part: &&&Mapping| (!is_guard(part), !part.name.is_empty(), length(part));
+    parts.iter().max_by_key(by_use).copied()
+}
+
+/// Nothing can be done with it.
+fn is_guard(mapping: &Mapping) -> bool {
+    mapping.prot & (PROT_READ | PROT_WRITE | PROT_EXEC) == 0
 }
 
 /// Without what depends on its parts and on time.
@@ -252,5 +284,71 @@ impl Row for MappingRow {
 
     fn id(&self) -> u32 {
         self.id
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(start: u64, pages: u64, prot: u32, name: &str) -> Mapping {
+        Mapping {
+            start,
+            end: start + pages * 4096,
+            prot,
+            name: name.into(),
+            id: 1,
+            ..Mapping::default()
+        }
+    }
+
+    #[test]
+    fn a_mapping_in_parts_is_one_row_without_its_guard_pages() {
+        let guard = part(0x1000, 1000, 0, "");
+        let small = part(0x100_0000, 1, PROT_READ, "");
+        let large = part(0x100_1000, 3, PROT_READ | PROT_WRITE, "[anon:pool]");
+        let mut footprint = Footprint::default();
+        footprint.add(0x100_2000);
+        let row = row_of_parts(&[&guard, &small, &large], Some(&footprint));
+        assert_eq!((row.start, row.end), (0x100_0000, 0x100_4000));
+        assert_eq!((row.mapped, row.touched), (4 * 4096, Some(1)));
+        assert_eq!(
+            (row.name.as_str(), row.permissions.as_str()),
+            ("[anon:pool]", "rw-p")
+        );
+        let nothing_else = row_of_parts(&[&guard], None);
+        assert_eq!(
+            (nothing_else.mapped, nothing_else.touched),
+            (1000 * 4096, None)
+        );
+    }
+
+    #[test]
+    fn every_column_is_come_to_and_mappings_have_no_losses() {
+        let first = Sort {
+            key: SortKey::Events,
+            is_reversed: true,
+        };
+        for (of_mappings, columns) in [(false, 6), (true, 5)] {
+            let mut sort = first;
+            let mut seen = Vec::new();
+            loop {
+                sort = sort.next(of_mappings);
+                assert!(!sort.is_reversed);
+                seen.push(sort.key);
+                if sort.key == first.key {
+                    break;
+                }
+            }
+            assert_eq!(seen.len(), columns);
+            assert_eq!(seen.contains(&SortKey::Lost), !of_mappings);
+        }
+    }
+
+    #[test]
+    fn a_filter_does_not_care_about_case() {
+        assert!(Filter::new("REDIS").fits("/usr/bin/redis-server"));
+        assert!(Filter::new("").fits("anything"));
+        assert!(!Filter::new("x y").fits("xy"));
     }
 }

@@ -5,7 +5,8 @@ use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::{Hide, Show};
 use ratatui::crossterm::style::ResetColor;
 use ratatui::crossterm::terminal::{
-    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode, window_size,
+    Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode,
+    enable_raw_mode, window_size,
 };
 use ratatui::crossterm::{execute, queue};
 use std::io::{self, BufWriter, Stdout, Write};
@@ -73,11 +74,14 @@ impl Drop for Borrowed {
     }
 }
 
-/// What frames are drawn on.
+/// What frames are drawn on, with nothing on it: also where anything is on the screen. Another one than before, because
+/// the library's own way to clear one asks the terminal where its cursor is, and waits for an answer that comes to
+/// whoever reads keys.
 ///
 /// # Errors
 /// Whatever the terminal says.
-pub(super) fn canvas() -> io::Result<Canvas> {
+pub(super) fn blank_canvas() -> io::Result<Canvas> {
+    execute!(io::stdout(), Clear(ClearType::All))?;
     let output = BufWriter::with_capacity(FRAME_BYTES, io::stdout());
     Terminal::new(CrosstermBackend::new(output))
 }

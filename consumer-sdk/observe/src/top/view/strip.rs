@@ -4,7 +4,7 @@ use super::bands::{self, Band};
 use super::pen::Pen;
 use crate::numbers;
 use crate::top::model::footprint::Footprint;
-use crate::top::rows::name_of;
+use crate::top::rows::{main_part, name_of};
 use crate::top::sample::{Block, Column, ProcessSample};
 use crate::top::text;
 use ratatui::layout::Rect;
@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
+use vmmload_consumer::Mapping;
 
 /// Columns of an address, as /proc/PID/maps has it.
 const ADDRESS: u16 = 12;
@@ -104,15 +105,19 @@ impl Strip<'_> {
     /// The addresses and the name of every mapping that is known.
     fn bounds(&self) -> HashMap<u32, (Range<u64>, String)> {
         let mappings = &self.process.mappings;
-        let mut bounds: HashMap<u32, (Range<u64>, String)> = HashMap::new();
+        let mut parts: HashMap<u32, Vec<&Mapping>> = HashMap::new();
         for mapping in mappings.retired.iter().chain(&mappings.entries) {
-            let known = bounds
-                .entry(mapping.id)
-                .or_insert_with(|| (mapping.start..mapping.end, name_of(mapping)));
-            known.0.start = known.0.start.min(mapping.start);
-            known.0.end = known.0.end.max(mapping.end);
+            parts.entry(mapping.id).or_default().push(mapping);
         }
-        bounds
+        let bounds = |parts: &[&Mapping]| {
+            let start = parts.iter().map(|part| part.start).min()?;
+            let end = parts.iter().map(|part| part.end).max()?;
+            Some((start..end, main_part(parts).map(name_of)?))
+        };
+        let parts = parts.iter();
+        parts
+            .filter_map(|(id, parts)| Some((*id, bounds(parts)?)))
+            .collect()
     }
 
     fn draw_heading(
