@@ -1,10 +1,10 @@
 //! `vmmload top` as a person has it: in a terminal, by its keys and its screens. And `top --once` as scripts have it.
 
 use std::process::{Command, Output};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use vmmload_tests::packages::{bash, program};
+use vmmload_tests::packages::bash;
+use vmmload_tests::terminal::Terminal;
 use vmmload_tests::{Guest, Session, machine, observe};
 
 /// Pages that the guest writes in every epoch.
@@ -13,9 +13,6 @@ const PAGES: u64 = 37;
 const NAME: &str = "[anon:steady]";
 /// Intensities.
 const SHADES: &[char] = &['·', '░', '▒', '▓', '█'];
-/// At the end of what the shell shows.
-const PROMPT: &str = "ready> ";
-
 /// The guest that always writes the same pages, running inside.
 fn steady() -> Session {
     let guest = Guest::new("tracking/steady").program();
@@ -26,137 +23,11 @@ fn steady() -> Session {
     session
 }
 
-/// A terminal with a shell in it.
-struct Terminal {
-    tmux: &'static str,
-    socket: String,
-}
-
-impl Terminal {
-    fn open(width: u16, height: u16) -> Self {
-        static COUNTER: AtomicU32 = AtomicU32::new(0);
-        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-        let socket = format!("vmmload-top-{}-{number}", std::process::id());
-        let terminal = Self {
-            tmux: program("/usr/bin/tmux", "tmux"),
-            socket,
-        };
-        let (width, height) = (width.to_string(), height.to_string());
-        let shell = format!("PS1='{PROMPT}' exec {} --norc --noprofile", bash());
-        terminal.tmux(&[
-            "-f",
-            "/dev/null",
-            "-u",
-            "new-session",
-            "-d",
-            "-x",
-            &width,
-            "-y",
-            &height,
-            &shell,
-        ]);
-        terminal.wait_for("the shell", |screen| screen.contains(PROMPT.trim_end()));
-        terminal
-    }
-
-    fn command(&self, arguments: &[&str]) -> Output {
-        Command::new(self.tmux)
-            .args(["-L", &self.socket])
-            .args(arguments)
-            .env_remove("TMUX")
-            .env_remove("NO_COLOR")
-            .env("LC_ALL", "C.UTF-8")
-            .output()
-            .expect("tmux can be started")
-    }
-
-    #[track_caller]
-    fn tmux(&self, arguments: &[&str]) -> String {
-        let output = self.command(arguments);
-        let messages = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "tmux {arguments:?}: {messages}");
-        String::from_utf8(output.stdout).expect("tmux writes text")
-    }
-
-    /// Types a line into the shell.
-    fn shell(&self, line: &str) {
-        self.tmux(&["send-keys", "-l", line]);
-        self.keys(&["Enter"]);
-    }
-
-    /// Starts `vmmload top` with these arguments, and words before it.
-    fn top(&self, before: &str, arguments: &str) {
-        let observe = observe().display();
-        self.shell(&format!("{before} {observe} top {arguments}"));
-        self.wait_for("top", |screen| screen.contains("vmmload top  "));
-    }
-
-    fn keys(&self, keys: &[&str]) {
-        let arguments: Vec<&str> = ["send-keys"]
-            .into_iter()
-            .chain(keys.iter().copied())
-            .collect();
-        self.tmux(&arguments);
-    }
-
-    fn screen(&self) -> String {
-        self.tmux(&["capture-pane", "-p"])
-    }
-
-    /// What the terminal itself knows: `cursor_flag`, `alternate_on` and so on.
-    fn knows(&self, what: &str) -> String {
-        let format = format!("#{{{what}}}");
-        self.tmux(&["display-message", "-p", &format])
-            .trim()
-            .to_owned()
-    }
-
-    /// Waits until the screen is as wanted, and gives it.
-    #[track_caller]
-    fn wait_for(&self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
-        let limit = machine::patience(Duration::from_secs(30));
-        let began = Instant::now();
-        loop {
-            let screen = self.screen();
-            if wanted(&screen) {
-                return screen;
-            }
-            assert!(
-                began.elapsed() < limit,
-                "no {what} on the screen:\n{screen}"
-            );
-            std::thread::sleep(Duration::from_millis(30));
-        }
-    }
-
-    /// The process that the shell has started last.
-    #[track_caller]
-    fn child(&self) -> u32 {
-        let shell = self.knows("pane_pid");
-        let children = std::fs::read_to_string(format!("/proc/{shell}/task/{shell}/children"));
-        let children = children.expect("the shell runs");
-        let last = children.split_whitespace().next_back();
-        last.expect("it has a child").parse().expect("a pid")
-    }
-
-    /// The terminal's modes, as the shell sees them.
-    fn modes(&self, mark: &str) -> String {
-        self.shell(&format!("clear; stty -a; echo {mark}=$?"));
-        let end = format!("{mark}=0");
-        let screen = self.wait_for("modes", |screen| screen.contains(&end));
-        screen
-            .split(&end)
-            .next()
-            .unwrap_or_default()
-            .trim()
-            .to_owned()
-    }
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        self.command(&["kill-server"]);
-    }
+/// Starts `vmmload top` with these arguments, and words before it.
+fn start_top(terminal: &Terminal, before: &str, arguments: &str) {
+    let observe = observe().display();
+    terminal.shell(&format!("{before} {observe} top {arguments}"));
+    terminal.wait_for("top", |screen| screen.contains("vmmload top  "));
 }
 
 /// The line that has this in it, as words.
@@ -183,7 +54,7 @@ fn a_program_is_shown_with_its_working_set_its_mappings_and_its_memory() {
     }
     let guest = steady();
     let terminal = Terminal::open(80, 24);
-    terminal.top("", &format!("--delay 200ms {}", guest.pid()));
+    start_top(&terminal, "", &format!("--delay 200ms {}", guest.pid()));
     let pid = guest.pid().to_string();
     // PID EVENTS/S PAGES BYTES(2) TOUCHED W/R/K LOST AGE COMMAND: the buffer, and the page of the stack.
     let screen = terminal.wait_for("working set", |screen| {
@@ -240,9 +111,7 @@ fn a_program_is_shown_with_its_working_set_its_mappings_and_its_memory() {
     terminal.keys(&["BSpace"]);
     terminal.wait_for("processes again", |screen| screen.contains("COMMAND"));
     terminal.keys(&["q"]);
-    terminal.wait_for("prompt", |screen| {
-        screen.trim_end().ends_with(PROMPT.trim_end())
-    });
+    terminal.wait_for_prompt();
 }
 
 #[test]
@@ -260,7 +129,11 @@ fn keys_sort_filter_pause_and_help() {
     let mut guest = Session::start(shell.inside_command());
     while guest.line() != "started" {}
     let terminal = Terminal::open(100, 24);
-    terminal.top("", &format!("-d 100ms --sort pages {}", guest.pid()));
+    start_top(
+        &terminal,
+        "",
+        &format!("-d 100ms --sort pages {}", guest.pid()),
+    );
     let at = |screen: &str, end: &str| screen.lines().position(|line| line.ends_with(end));
     let order = |screen: &str| Some((at(screen, " 31 20")?, at(screen, " 7 20")?));
     terminal.wait_for("most pages first", |screen| {
@@ -317,9 +190,7 @@ fn keys_sort_filter_pause_and_help() {
     std::thread::sleep(Duration::from_millis(700));
     assert!(terminal.screen().contains("all processes have ended"));
     terminal.keys(&["C-c"]);
-    terminal.wait_for("prompt", |screen| {
-        screen.trim_end().ends_with(PROMPT.trim_end())
-    });
+    terminal.wait_for_prompt();
 }
 
 #[test]
@@ -330,7 +201,7 @@ fn the_screen_fits_any_terminal_and_its_colours() {
     let guest = steady();
     let terminal = Terminal::open(80, 24);
     let arguments = format!("-d 200ms {}", guest.pid());
-    terminal.top("TERM=tmux-256color", &arguments);
+    start_top(&terminal, "TERM=tmux-256color", &arguments);
     let colored = |terminal: &Terminal| {
         let text = terminal.tmux(&["capture-pane", "-p", "-e"]);
         let sequences = text.split("\x1b[").skip(1);
@@ -373,7 +244,8 @@ fn the_screen_fits_any_terminal_and_its_colours() {
             SHADES
         };
         terminal.shell("clear");
-        terminal.top(
+        start_top(
+            &terminal,
             &format!("TERM=tmux-256color {before}"),
             &format!("{option} {arguments}"),
         );
@@ -384,9 +256,7 @@ fn the_screen_fits_any_terminal_and_its_colours() {
         assert_eq!(colored(&terminal), 0, "{before}");
         assert_eq!(screen.is_ascii(), is_ascii, "{before}:\n{screen}");
         terminal.keys(&["q"]);
-        terminal.wait_for("prompt", |screen| {
-            screen.trim_end().ends_with(PROMPT.trim_end())
-        });
+        terminal.wait_for_prompt();
     }
 }
 
@@ -406,7 +276,7 @@ fn signals_leave_the_terminal_as_it_was() {
         ("QUIT", libc::SIGQUIT),
     ] {
         terminal.shell("clear; echo was here before");
-        terminal.top("", &guest.pid().to_string());
+        start_top(&terminal, "", &guest.pid().to_string());
         assert_eq!(terminal.knows("alternate_on"), "1");
         assert_eq!(terminal.knows("cursor_flag"), "0");
         assert!(!terminal.screen().contains("was here before"));
@@ -435,7 +305,7 @@ fn it_is_stopped_and_goes_on() {
     let terminal = Terminal::open(100, 30);
     let before = terminal.modes("before");
     terminal.shell("clear");
-    terminal.top("", &format!("-d 200ms {}", guest.pid()));
+    start_top(&terminal, "", &format!("-d 200ms {}", guest.pid()));
     for round in 0..2 {
         terminal.keys(&["C-z"]);
         terminal.wait_for("prompt", |screen| screen.contains("Stopped"));
@@ -455,9 +325,7 @@ fn it_is_stopped_and_goes_on() {
         terminal.keys(&["x"]);
     }
     terminal.keys(&["q"]);
-    terminal.wait_for("prompt", |screen| {
-        screen.trim_end().ends_with(PROMPT.trim_end())
-    });
+    terminal.wait_for_prompt();
     assert_eq!(terminal.modes("after"), before);
 }
 
@@ -470,7 +338,7 @@ fn it_ends_with_its_terminal() {
     // In a session of its own nobody tells it that the terminal is gone.
     for before in ["", "setsid --wait"] {
         let terminal = Terminal::open(80, 24);
-        terminal.top(before, &guest.pid().to_string());
+        start_top(&terminal, before, &guest.pid().to_string());
         let mut top = terminal.child();
         if !before.is_empty() {
             let children = std::fs::read_to_string(format!("/proc/{top}/task/{top}/children"));

@@ -179,7 +179,7 @@ fn hint(args: &TopArgs, sample: &Sample) {
             .interval
             .max(Duration::from_millis(last / 1_000_000))
     };
-    if let Some(longest) = unknown.iter().map(|process| length(process)).max() {
+    if let Some(longest) = unknown.iter().map(length).max() {
         failure::say(&format!(
             "no epoch of {} ended in {}, so that the rates are not known; epochs last up to {} there, so use a longer \
              --delay",
