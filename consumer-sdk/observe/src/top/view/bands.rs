@@ -22,6 +22,8 @@ pub(crate) struct Band {
     pub(crate) is_first: bool,
     /// Addresses are left out before it.
     pub(crate) has_gap: bool,
+    /// Other mappings are in it, too: there are fewer rows than mappings.
+    pub(crate) is_mixed: bool,
 }
 
 /// Touched addresses without a gap.
@@ -33,6 +35,7 @@ struct Stretch {
     mapping: u32,
     /// Events in that mapping.
     of_mapping: u64,
+    is_mixed: bool,
 }
 
 impl Stretch {
@@ -40,6 +43,7 @@ impl Stretch {
         self.start = self.start.min(other.start);
         self.end = self.end.max(other.end);
         self.events += other.events;
+        self.is_mixed |= other.is_mixed || other.mapping != self.mapping;
         if other.mapping == self.mapping {
             self.of_mapping += other.of_mapping;
         } else if other.of_mapping > self.of_mapping {
@@ -84,6 +88,7 @@ fn piece(block: Block, bounds: Option<Range<u64>>) -> Option<Stretch> {
         events,
         mapping: block.mapping,
         of_mapping: events,
+        is_mixed: false,
     })
 }
 
@@ -159,6 +164,7 @@ fn split(stretches: &[Stretch], rows: usize) -> Vec<Band> {
                 mapping: stretch.mapping,
                 is_first: before.is_none_or(|band| band.mapping != stretch.mapping),
                 has_gap: before.is_some_and(|band| band.range.end != at(part)),
+                is_mixed: stretch.is_mixed,
             });
         }
     }
@@ -271,6 +277,7 @@ mod tests {
         for rows in [1, 2, 9, 300] {
             let bands = bands(&columns, rows, all, |_| None);
             assert!(bands.len() <= rows && !bands.is_empty());
+            assert!(bands.iter().any(|band| band.is_mixed));
             assert!(
                 bands
                     .windows(2)

@@ -37,7 +37,7 @@ const LINES: [(&str, &str); 21] = [
         "picture",
         "addresses against time, the newest on the right;",
     ),
-    ("", "rows: touched addresses, gaps between them folded;"),
+    ("", "rows: touched addresses, gaps folded; +: and others;"),
     ("", "by logarithm of events: what is rare is seen, too"),
 ];
 

@@ -194,7 +194,7 @@ fn draw_facts(pen: &mut Pen<'_>, area: Rect, process: &ProcessSample) -> Rect {
     };
     let headline = format!("{}  {status}{command}", process.key.pid);
     pen.put_cut(area.x + 1, area.y, area.width - 1, &headline, style);
-    let facts = facts(process);
+    let facts = facts(process, usize::from(area.width - 1));
     pen.put_cut(area.x + 1, area.y + 1, area.width - 1, &facts, Style::new());
     Rect {
         y: area.y + 2,
@@ -203,7 +203,8 @@ fn draw_facts(pen: &mut Pen<'_>, area: Rect, process: &ProcessSample) -> Rect {
     }
 }
 
-fn facts(process: &ProcessSample) -> String {
+/// As many facts as fit in so many columns, the most important first.
+fn facts(process: &ProcessSample, most: usize) -> String {
     if process.track == Some(Track::None) {
         return "pages are not watched (--track none)".into();
     }
@@ -236,7 +237,14 @@ fn facts(process: &ProcessSample) -> String {
         ));
     }
     parts.push(format!("limit of cost {}%", process.max_overhead));
-    parts.join(", ")
+    let mut text = parts.remove(0);
+    for part in parts {
+        if text.len() + part.len() + 2 <= most {
+            text += ", ";
+            text += &part;
+        }
+    }
+    text
 }
 
 fn line(mapping: &MappingRow, track: Option<Track>, is_utf8: bool, faint: Style) -> Line {
@@ -257,7 +265,7 @@ fn line(mapping: &MappingRow, track: Option<Track>, is_utf8: bool, faint: Style)
             true => format!("{name} (gone)"),
             false => name,
         },
-        is_path: true,
+        is_path: mapping.name.starts_with('/'),
         style: if mapping.is_retired {
             faint
         } else {

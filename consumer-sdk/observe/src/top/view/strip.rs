@@ -175,15 +175,7 @@ impl Strip<'_> {
             x += layout.address;
         }
         if layout.name > 0 && band.is_first {
-            // Of a path its end: directories are in the table of mappings.
-            let name = if name.starts_with('/') {
-                name.rsplit('/').next()
-            } else {
-                None
-            }
-            .unwrap_or(name);
-            let name = text::harmless(name, look.is_utf8);
-            let name = text::cut_front(&name, (layout.name - 1).into(), look.is_utf8);
+            let name = label(name, band.is_mixed, (layout.name - 1).into(), look.is_utf8);
             pen.put(x, y, layout.name - 1, &name, look.important());
         }
         x += layout.name;
@@ -208,6 +200,19 @@ impl Strip<'_> {
         let x = area.right().saturating_sub(width);
         pen.put_right(x, y, width, &text, pen.look.faint());
     }
+}
+
+/// A mapping's name in so many columns, with a mark where others are meant, too. Of a path its end: directories are in
+/// the table of mappings.
+fn label(name: &str, is_mixed: bool, most: usize, is_utf8: bool) -> String {
+    let mark = if is_mixed { " +" } else { "" };
+    let most = most.saturating_sub(mark.len());
+    let file = name.rsplit('/').next().filter(|_| name.starts_with('/'));
+    let name = match file {
+        Some(file) => text::cut_front(&text::harmless(file, is_utf8), most, is_utf8),
+        None => text::cut(&text::harmless(name, is_utf8), most, is_utf8),
+    };
+    name + mark
 }
 
 fn draw_row(pen: &mut Pen<'_>, x: u16, y: u16, layout: &Layout, densities: &[f64], most: f64) {

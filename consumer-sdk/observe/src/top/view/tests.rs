@@ -239,7 +239,7 @@ fn a_process_shows_its_mappings_and_its_memory() {
     let lines = screen(&app, &sample, PLAIN, (80, 24));
     let expected = [
         " 4712  /usr/bin/python3 app.py",
-        " 56.8k events/s, working set 1234 of 12,345 pages, epoch 100.0 ms, cost 5.0%, l~",
+        " 56.8k events/s, working set 1234 of 12,345 pages, epoch 100.0 ms, cost 5.0%",
         "     ADDRESS     SIZE EVENTS/Sv PAGES TOUCHED  W/R/K % MAPPING",
         "7f0000000000    4 KiB      900      1       0  0/-/100 /usr/lib/libx.so",
         "55d000000000  128 KiB       30   1233       3  100/-/0 [heap]",
