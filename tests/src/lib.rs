@@ -31,6 +31,7 @@ pub mod segment;
 mod session;
 pub mod shells;
 pub mod stressors;
+pub mod terminal;
 pub mod watched;
 
 pub use binary::{consumer_library, example, observe, preload_library, vmmload};
