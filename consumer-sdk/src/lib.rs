@@ -92,7 +92,7 @@ pub use heat_map::HeatMap;
 #[cfg(not(all(test, loom)))]
 pub use info::Info;
 #[cfg(not(all(test, loom)))]
-pub use list::{consumers, list, pids, readable_consumers, segment_name};
+pub use list::{consumers, list, readable_consumers, segment_files, segment_name};
 pub use mappings::{
     Mapping, MappingClass, MappingEntry, Mappings, PROT_EXEC, PROT_READ, PROT_SHARED, PROT_WRITE,
 };

@@ -27,12 +27,20 @@ pub(crate) fn segments() -> impl Iterator<Item = (u32, u64)> {
     files.filter_map(|file| Some((pid_of(file.file_name().to_str()?)?, file.ino())))
 }
 
-/// The processes that have a segment, ordered by pid: everybody's, those that are no more and those that this user may not
-/// read included. To look for new ones often: it opens none of them.
-pub fn pids() -> Vec<u32> {
+/// The pids of them all, in order.
+pub(crate) fn pids() -> Vec<u32> {
     let mut pids: Vec<u32> = segments().map(|(pid, _)| pid).collect();
     pids.sort_unstable();
     pids
+}
+
+/// Pid and inode of every file that is named like a segment, ordered by pid: everybody's, those of processes that are no
+/// more and those that this user may not read included. None is opened: who looks for new ones often attaches to
+/// those that it has not seen.
+pub fn segment_files() -> Vec<(u32, u64)> {
+    let mut files: Vec<_> = segments().collect();
+    files.sort_unstable();
+    files
 }
 
 /// This user's segments whose process still runs, ordered by pid; for root, everybody's.

@@ -1,7 +1,8 @@
 //! The live processes that are watched, as they come and go.
 
+use std::collections::HashSet;
 use std::os::unix::fs::MetadataExt;
-use vmmload_consumer::{AttachError, Consumer, ProcessId, Status, pids};
+use vmmload_consumer::{AttachError, Consumer, ProcessId, Status, segment_files};
 
 /// Which processes belong to a fleet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +39,8 @@ pub(crate) struct Fleet<T> {
     scope: Scope,
     user: u32,
     members: Vec<Member<T>>,
+    /// Pid and inode of the segments that need no further look.
+    looked_at: HashSet<(u32, u64)>,
 }
 
 /// One process; one that executes another program is another member.
@@ -55,11 +58,11 @@ impl<T> Fleet<T> {
     pub(crate) fn new(scope: Scope) -> Self {
         // The owner of its own directory there is the effective user.
         let user = std::fs::metadata("/proc/self").map_or(u32::MAX, |facts| facts.uid());
-        let members = Vec::new();
         Self {
             scope,
             user,
-            members,
+            members: Vec::new(),
+            looked_at: HashSet::new(),
         }
     }
 
@@ -71,28 +74,40 @@ impl<T> Fleet<T> {
         for member in &mut self.members {
             member.status = member.consumer.status();
         }
-        for pid in pids() {
-            let is_known = |member: &Member<T>| {
-                member.consumer.pid() == pid && member.status == Status::Running
-            };
-            if self.members.iter().any(is_known) {
-                continue;
+        let mut looked_at = HashSet::new();
+        for file in segment_files() {
+            if self.looked_at.contains(&file) || self.look_at(file.0, &mut keep) {
+                looked_at.insert(file);
             }
-            let Ok(mut consumer) = Consumer::attach(pid) else {
-                continue;
-            };
-            let status = consumer.status();
-            if status != Status::Running || !self.scope.contains(&consumer, self.user) {
-                continue;
-            }
-            let kept = keep(&mut consumer);
-            self.members.push(Member {
-                consumer,
-                status,
-                kept,
-            });
         }
+        self.looked_at = looked_at;
         self.members.sort_by_key(|member| member.consumer.pid());
+    }
+
+    /// Attaches to a segment that is new, if it belongs here. False if it is to be looked at again: one that is still being
+    /// made, or is not shared yet.
+    fn look_at(&mut self, pid: u32, keep: &mut impl FnMut(&mut Consumer) -> T) -> bool {
+        let Ok(mut consumer) = Consumer::attach(pid) else {
+            return false;
+        };
+        // The name may lead to another file by now than when it was found, and to the same one next time.
+        let identity = |consumer: &Consumer| (consumer.id(), consumer.info().start_ns);
+        let this = identity(&consumer);
+        let is_member = self
+            .members
+            .iter()
+            .any(|member| identity(&member.consumer) == this);
+        let status = consumer.status();
+        if is_member || status != Status::Running || !self.scope.contains(&consumer, self.user) {
+            return true;
+        }
+        let kept = keep(&mut consumer);
+        self.members.push(Member {
+            consumer,
+            status,
+            kept,
+        });
+        true
     }
 
     /// The processes, ordered by pid.
