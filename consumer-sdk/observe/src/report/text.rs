@@ -1,0 +1,4 @@
+use crate::analysis::model::Analysis;
+pub(super) fn report(a: &Analysis) -> String {
+    format!("{a:?}")
+}
