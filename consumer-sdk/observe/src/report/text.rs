@@ -1,4 +1,0 @@
-use crate::analysis::model::Analysis;
-pub(super) fn report(a: &Analysis) -> String {
-    format!("{a:?}")
-}
