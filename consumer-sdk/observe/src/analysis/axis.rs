@@ -28,18 +28,35 @@ pub(super) struct Extent {
 
 impl Axis {
     pub(super) fn new(extent: Extent) -> Self {
+        match extent.row_ns > extent.epoch_ns {
+            true => Self::of_rows(extent),
+            false => Self::of_epochs(extent),
+        }
+    }
+
+    /// Columns of whole epochs.
+    fn of_epochs(extent: Extent) -> Self {
         let epoch_ns = extent.epoch_ns.max(1).unsigned_abs();
         // Epochs begin a little after they are due, each one a little else: half an epoch of slack puts each
         // into the column it was due in, so that narrow columns have one each and not two beside none.
-        let slack_ns = epoch_ns / 2;
-        let length = extent.last_ns.saturating_sub(extent.first_ns).max(0);
-        let epochs = length.unsigned_abs().saturating_add(slack_ns) / epoch_ns + 1;
-        let in_row = extent.row_ns.max(1).unsigned_abs().div_ceil(epoch_ns);
-        let in_column = epochs.div_ceil(MOST_COLUMNS).next_multiple_of(in_row);
+        Self::with(extent.first_ns, extent.last_ns, epoch_ns, epoch_ns / 2)
+    }
+
+    /// Columns of whole rows, whose times begin at multiples of their length: so each is within one column.
+    fn of_rows(extent: Extent) -> Self {
+        let row_ns = extent.row_ns.max(1);
+        let start_ns = extent.first_ns - extent.first_ns.rem_euclid(row_ns);
+        Self::with(start_ns, extent.last_ns, row_ns.unsigned_abs(), 0)
+    }
+
+    fn with(start_ns: i64, last_ns: i64, unit_ns: u64, slack_ns: u64) -> Self {
+        let length = last_ns.saturating_sub(start_ns).max(0).unsigned_abs();
+        let units = length.saturating_add(slack_ns) / unit_ns + 1;
+        let in_column = units.div_ceil(MOST_COLUMNS);
         Self {
-            start_ns: extent.first_ns,
-            width_ns: in_column.saturating_mul(epoch_ns),
-            columns: epochs.div_ceil(in_column) as usize,
+            start_ns,
+            width_ns: in_column.saturating_mul(unit_ns),
+            columns: units.div_ceil(in_column) as usize,
             slack_ns,
         }
     }
@@ -97,6 +114,22 @@ mod tests {
         assert_eq!((axis.columns(), axis.width_ns()), (250, 400));
         assert_eq!(axis.column(i64::MIN), 0);
         assert_eq!(axis.column(i64::MAX), 249);
+    }
+
+    #[test]
+    fn a_row_of_many_epochs_lies_within_one_column() {
+        let axis = Axis::new(Extent {
+            first_ns: 1150,
+            last_ns: 3990,
+            epoch_ns: 100,
+            row_ns: 1000,
+        });
+        assert_eq!(
+            (axis.start_ns(), axis.width_ns(), axis.columns()),
+            (1000, 1000, 3)
+        );
+        let columns = [1150, 1999, 2000, 2999, 3000].map(|time| axis.column(time));
+        assert_eq!(columns, [0, 0, 1, 1, 2]);
     }
 
     #[test]

@@ -33,8 +33,8 @@ fn early_end(recording: &Recording, processes: &[Facts]) -> Option<String> {
     };
     match (recording.writer(), manifest.end) {
         (Writer::Alive, _) => Some(
-            "It is still being written: this is what there was when it was read. Of processes that \
-             run, little more than events and epochs is known before they end."
+            "It is still being written: this is what there was when it was read. Numbers of processes that still run \
+             are those of the recorder's last look."
                 .into(),
         ),
         (Writer::Gone, _) => Some(format!(

@@ -1,5 +1,6 @@
 //! `vmmload report`: tells what a recording says.
 
+pub(crate) mod page;
 mod text;
 
 use crate::analysis::{self, Choice};

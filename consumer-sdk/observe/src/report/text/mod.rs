@@ -1,6 +1,8 @@
 //! The report for terminals.
 
 mod process;
+#[cfg(test)]
+mod tests;
 
 use crate::analysis::model::{Analysis, Facts};
 use crate::numbers::{bytes, grouped, short};
