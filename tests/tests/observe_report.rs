@@ -11,7 +11,7 @@ use vmmload_tests::{Guest, machine, observe, vmmload};
 fn run(arguments: &[&str]) -> Output {
     let output = Command::new(observe())
         .args(arguments)
-        .env("VMMLOAD_BIN", vmmload())
+        .env("VMMLOAD_LAUNCHER", vmmload())
         .output();
     output.expect("the observer can be started")
 }
@@ -46,7 +46,7 @@ fn record(to: &Path, pages: u32, times: u32, track: &str) {
         .args(["record", "--quiet", "--track", track, "-o"])
         .arg(to)
         .args(["--", "/bin/sh", "-c", &script, &touch])
-        .env("VMMLOAD_BIN", vmmload())
+        .env("VMMLOAD_LAUNCHER", vmmload())
         .output()
         .expect("the recorder can be started");
     let complaints = String::from_utf8_lossy(&recorded.stderr);
@@ -152,7 +152,7 @@ fn a_recording_that_is_being_written_can_be_reported() {
         .args(["record", "--quiet", "-o"])
         .arg(&directory)
         .args(["--", "/bin/sleep", "60"])
-        .env("VMMLOAD_BIN", vmmload())
+        .env("VMMLOAD_LAUNCHER", vmmload())
         .spawn()
         .expect("the recorder can be started");
     let end = std::time::Instant::now() + machine::patience(Duration::from_secs(30));

@@ -60,7 +60,7 @@ fn section(program: &Program) -> String {
     );
     let mut text = format!("\n{title}\n{}", quantities(&program.quantities));
     if !program.mappings.is_empty() {
-        text += "\n  Mappings, those whose events changed most first; /s: events in a second\n";
+        text += "\n  Mappings, those whose events changed most first; EV/S: events in a second\n";
         text += &mappings(&program.mappings);
     }
     text
@@ -68,7 +68,7 @@ fn section(program: &Program) -> String {
 
 fn mappings(all: &[Mapping]) -> String {
     const HEADINGS: [&str; 7] = [
-        "/s",
+        "EV/S",
         "AFTER",
         "CHANGE",
         "PAGES",

@@ -34,7 +34,7 @@ pub(super) fn section(process: &Process) -> String {
 
 /// A blank line and a title.
 fn title(text: &str) -> String {
-    format!("\n  {text}\n")
+    format!("\n{}", paragraph("  ", "  ", text))
 }
 
 fn pages(number: u64) -> String {
@@ -177,7 +177,7 @@ fn counters(facts: &Facts) -> String {
         + &line(
             "exits",
             &format!(
-                "{}; {} threads started",
+                "{}; threads started: {}",
                 grouped(facts.vm_exits),
                 grouped(facts.threads_started)
             ),
