@@ -43,7 +43,7 @@ fn section(program: &Program, number: usize) -> String {
     let name = escape(&program.name);
     let numbers = quantities(&program.quantities);
     let mut section = format!(
-        "<section>\n<h2>{name}</h2>\n<p class=\"lead\">{before} processes before, {after} after</p>\n{numbers}"
+        "<section>\n<h2>{name}</h2>\n<p class=\"lead\">Processes of this name: {before} before, {after} after</p>\n{numbers}"
     );
     if !program.mappings.is_empty() {
         section += "<h3>Mappings, those whose events changed most first</h3>\n";
