@@ -105,7 +105,7 @@ impl Pass<'_> {
         }
         let column = self.recent.1;
         let Some(index) = self.touched.index(place.address) else {
-            // Only where the recording has grown since the first pass.
+            // Only where somebody has put another file in the place of one since the first pass.
             return;
         };
         let count = u32::try_from(place.count).unwrap_or(u32::MAX);

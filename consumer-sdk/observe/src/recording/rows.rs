@@ -9,6 +9,7 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
     ParquetRecordBatchReaderBuilder,
 };
+use parquet::file::metadata::ParquetMetaData;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,8 +36,7 @@ impl Part {
     /// It cannot be read, or is no Parquet file.
     pub(crate) fn open(path: PathBuf) -> Result<Self, Failure> {
         let (_, metadata) = open(&path)?;
-        let rows = metadata.metadata().file_metadata().num_rows();
-        let rows = u64::try_from(rows).unwrap_or(0);
+        let rows = rows_of(metadata.metadata());
         Ok(Self { path, rows })
     }
 
@@ -61,9 +61,18 @@ impl Part {
         let (file, metadata) = open(&self.path)?;
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata);
         let wanted = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
-        let builder = builder.with_projection(wanted).with_batch_size(BATCH);
+        let mut builder = builder.with_projection(wanted).with_batch_size(BATCH);
+        // While it is recorded, a file may be replaced by one with more rows: all passes shall see the same.
+        if rows_of(builder.metadata()) != self.rows {
+            builder = builder.with_limit(usize::try_from(self.rows).unwrap_or(usize::MAX));
+        }
         builder.build().map_err(|cause| damaged(&self.path, cause))
     }
+}
+
+/// How many rows a file says that it has.
+fn rows_of(metadata: &ParquetMetaData) -> u64 {
+    u64::try_from(metadata.file_metadata().num_rows()).unwrap_or(0)
 }
 
 /// Opens a file, with the types that its columns shall have in memory.
@@ -124,11 +133,19 @@ impl Rows {
     pub(crate) fn visit(
         &self,
         columns: &[&str],
+        visit: impl FnMut(&Batch) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        match self.count() < WORTH_A_THREAD {
+            true => self.visit_here(columns, visit),
+            false => self.visit_ahead(columns, visit),
+        }
+    }
+
+    fn visit_ahead(
+        &self,
+        columns: &[&str],
         mut visit: impl FnMut(&Batch) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        if self.count() < WORTH_A_THREAD {
-            return self.visit_here(columns, visit);
-        }
         let (sender, batches) = mpsc::sync_channel(AHEAD);
         std::thread::scope(|scope| {
             scope.spawn(move || {
@@ -251,5 +268,72 @@ impl Batch {
             let kind = column.data_type();
             self.damaged(format_args!("its column {name} has the type {kind}"))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recording::reader::ProgramId;
+    use crate::recording::sample::{Sample, written};
+    use crate::recording::schema::Table;
+
+    const ID: ProgramId = ProgramId { pid: 7, program: 0 };
+
+    /// 100 rows in files of 7.
+    fn rows(sample: &mut Sample) -> Rows {
+        for epoch in 1..=100 {
+            sample.event(7, written(epoch, 5, 0));
+        }
+        sample.rows_in_a_file = 7;
+        sample.written().rows(Table::Events, ID).unwrap()
+    }
+
+    #[test]
+    fn a_thread_that_decodes_ahead_keeps_the_order_and_stops_when_nobody_wants_more() {
+        let mut sample = Sample::new();
+        let rows = rows(&mut sample);
+        assert_eq!(rows.count(), 100);
+        let mut seen = Vec::new();
+        rows.visit_ahead(&["epoch"], |batch| {
+            seen.extend_from_slice(batch.u32("epoch")?);
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(seen, (1..=100).collect::<Vec<u32>>());
+        let mut batches = 0;
+        let outcome = rows.visit_ahead(&["epoch"], |batch| {
+            batches += 1;
+            batch.u32("addr").map(drop)
+        });
+        assert!(outcome.unwrap_err().to_string().contains("no column addr"));
+        assert_eq!(batches, 1);
+    }
+
+    #[test]
+    fn rows_that_come_while_it_is_read_are_left_for_the_next_time() {
+        let mut sample = Sample::new();
+        let before = rows(&mut sample);
+        sample.rows_in_a_file = 50;
+        sample.written();
+        let mut seen = 0;
+        let mut count = |batch: &Batch| {
+            seen += batch.len();
+            Ok(())
+        };
+        before.visit(&["epoch"], &mut count).unwrap();
+        assert_eq!(seen, 100);
+    }
+
+    #[test]
+    fn a_column_of_another_type_is_named() {
+        let mut sample = Sample::new();
+        let rows = rows(&mut sample);
+        let outcome = rows.visit(&["addr"], |batch| batch.u32("addr").map(drop));
+        let complaint = outcome.unwrap_err().to_string();
+        assert!(
+            complaint.contains("its column addr has the type Int64"),
+            "{complaint}"
+        );
     }
 }
