@@ -61,11 +61,9 @@ pub(crate) struct Facts {
 }
 
 /// One process, looked at closely. Times are seconds since it started.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Process {
     pub(crate) facts: Facts,
-    /// What the numbers say in plain words: sentences that are true of this recording.
-    pub(crate) findings: Vec<String>,
     /// What was recorded of it: from and to.
     pub(crate) span: (f64, f64),
     pub(crate) tracking: Tracking,
@@ -83,6 +81,8 @@ pub(crate) struct Process {
     pub(crate) marks: Vec<MarkPoint>,
     /// Marks that are left out, where there are very many.
     pub(crate) marks_left_out: u64,
+    /// What can be said in plain words, true by construction.
+    pub(crate) findings: Vec<String>,
 }
 
 /// How the epochs were, and what they cost.
