@@ -29,12 +29,13 @@ struct Lately {
     /// In it: write and read events, kernel events.
     own: u32,
     kernel: u32,
+    /// Its row: beside the rest, as memory that is looked at in no order is what this pass waits for.
+    row: u16,
 }
 
 /// What the pass keeps.
 struct Pass<'a> {
     touched: &'a mut Touched,
-    layout: &'a Layout,
     axis: &'a Axis,
     /// Epochs in each column.
     epochs: &'a [u32],
@@ -69,13 +70,12 @@ impl Cells {
             cells: [0; 3].map(|_| vec![0; cells]),
             recent: (i64::MIN, 0),
             columns_in_stretch: columns_in_stretch(epochs),
-            lately: vec![Lately::default(); touched.indexes()],
+            lately: layout.row_of.iter().map(|&row| Lately::of(row)).collect(),
             current: Vec::new(),
             stretch: 1,
             seen: 0,
             over_time: Vec::new(),
             touched,
-            layout,
             axis,
             epochs,
         };
@@ -88,6 +88,15 @@ impl Cells {
             cells: pass.cells,
             over_time: pass.over_time,
         })
+    }
+}
+
+impl Lately {
+    fn of(row: u16) -> Self {
+        Self {
+            row,
+            ..Self::default()
+        }
     }
 }
 
@@ -109,21 +118,21 @@ impl Pass<'_> {
             return;
         };
         let count = u32::try_from(place.count).unwrap_or(u32::MAX);
-        let row = usize::from(self.layout.row_of[index.0 as usize]);
-        let cell = &mut self.cells[place.kind][row * self.axis.columns() + column];
-        *cell = cell.saturating_add(count);
         // What comes late is counted in the stretch that is open.
         while column / self.columns_in_stretch >= self.stretch {
             self.end_stretch();
         }
         let lately = &mut self.lately[index.0 as usize];
+        let row = usize::from(lately.row);
+        let cell = &mut self.cells[place.kind][row * self.axis.columns() + column];
+        *cell = cell.saturating_add(count);
         if lately.stretch < self.stretch as u32 {
             if lately.stretch == 0 {
                 self.seen += u64::from(self.touched.unit(index).pages);
             }
             *lately = Lately {
                 stretch: self.stretch as u32,
-                ..Lately::default()
+                ..Lately::of(lately.row)
             };
             self.current.push(index);
         }
