@@ -188,7 +188,7 @@ mod tests {
     fn very_many_small_parts_between_large_ones_are_joined() {
         let run = |index: usize| Run {
             groups: BTreeSet::from([GroupId(index as u32)]),
-            units: if index % 10 == 0 { 1000 } else { 1 },
+            units: if index.is_multiple_of(10) { 1000 } else { 1 },
             end: 0,
         };
         let joined = join_small((0..1000).map(run).collect());
