@@ -10,6 +10,7 @@ mod export;
 mod failure;
 mod fleet;
 mod numbers;
+mod plain;
 mod record;
 mod recording;
 mod report;

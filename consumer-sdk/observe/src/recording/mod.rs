@@ -10,6 +10,10 @@
 //! complete: whatever happens to the recorder, all files of the directory can be read.
 
 pub(crate) mod manifest;
+pub(crate) mod reader;
+pub(crate) mod rows;
+#[cfg(test)]
+pub(crate) mod sample;
 pub(crate) mod schema;
 
 /// The file that says what a recording is of.
