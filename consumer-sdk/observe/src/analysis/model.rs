@@ -75,6 +75,8 @@ pub(crate) struct Process {
     pub(crate) marks: Vec<MarkPoint>,
     /// Marks that are left out, where there are very many.
     pub(crate) marks_left_out: u64,
+    /// What can be said in plain words, true by construction.
+    pub(crate) findings: Vec<String>,
 }
 
 /// Address against time. Addresses that nothing touched are folded away.

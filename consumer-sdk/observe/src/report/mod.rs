@@ -1,3 +1,14 @@
+//! What a recording says: as a page for the browser and as pictures.
+
+mod html;
+mod images;
+mod ladder;
+mod look;
+pub(crate) mod page;
+#[cfg(test)]
+mod sample;
+mod whole_file;
+
 use crate::failure::{Failure, Outcome};
 use crate::typed::ReportArgs;
 
