@@ -118,7 +118,7 @@ impl TimeUnit {
 
     /// The title of an axis of time.
     pub(crate) fn axis(self) -> String {
-        format!("{} since the program started", self.name)
+        format!("{} since the start", self.name)
     }
 }
 
@@ -152,6 +152,24 @@ pub(crate) fn shortened(text: &str, most: usize) -> String {
         .chain(&['…'])
         .chain(&characters[characters.len() - end..])
         .collect()
+}
+
+/// Text in which numbers stay with their units, where lines are broken.
+pub(crate) fn unbroken(text: &str) -> String {
+    const UNITS: [&str; 9] = ["%", "bytes", "KiB", "MiB", "GiB", "TiB", "ms", "s", "pages"];
+    let mut words = text.split(' ');
+    let mut result: String = words.next().unwrap_or_default().into();
+    for word in words {
+        let is_unit = UNITS.contains(&word.trim_end_matches([')', '.', ',', ';', ':']));
+        let after_number = result.ends_with(|c: char| c.is_ascii_digit());
+        result.push(if is_unit && after_number {
+            '\u{a0}'
+        } else {
+            ' '
+        });
+        result.push_str(word);
+    }
+    result
 }
 
 /// Which labels have room, by index: the most important first, none nearer to another than both need.
@@ -212,6 +230,15 @@ mod tests {
         );
         assert_eq!(clean("x\u{2028}y\u{feff}"), "x\u{fffd}y\u{fffd}");
         assert_eq!(clean("Grüße/日本/ملف"), "Grüße/日本/ملف");
+    }
+
+    #[test]
+    fn numbers_stay_with_their_units() {
+        let text = "90 % of 4 KiB (21.5 MiB); 100 epochs";
+        assert_eq!(
+            unbroken(text),
+            "90\u{a0}% of 4\u{a0}KiB (21.5\u{a0}MiB); 100 epochs"
+        );
     }
 
     #[test]

@@ -32,8 +32,8 @@ fn facts(analysis: &Analysis) -> Vec<(&'static str, String)> {
     let ended = manifest.ended.as_deref().unwrap_or("not known");
     let mut facts = vec![
         ("Command", manifest.what.clone()),
-        ("Began", manifest.began.clone()),
-        ("Ended", format!("{ended}; {}", ending(manifest))),
+        ("Began", moment(&manifest.began)),
+        ("Ended", format!("{}; {}", moment(ended), ending(manifest))),
         (
             "Machine",
             format!(
@@ -66,6 +66,17 @@ fn facts(analysis: &Analysis) -> Vec<(&'static str, String)> {
     facts
 }
 
+/// A time of day for people: `2031-02-03 04:05:06 UTC`.
+fn moment(text: &str) -> String {
+    match humantime::parse_rfc3339(text) {
+        Ok(time) => {
+            let text = humantime::format_rfc3339_seconds(time).to_string();
+            text.replace('T', " ").replace('Z', " UTC")
+        }
+        Err(_) => text.into(),
+    }
+}
+
 /// How the recording ended.
 fn ending(manifest: &Manifest) -> String {
     match (manifest.end, manifest.status) {
@@ -94,7 +105,7 @@ fn watched(analysis: &Analysis) -> String {
         ..=0 => "epochs as short as could be".into(),
         ns => format!(
             "epochs of {}",
-            time(Duration::from_nanos(ns.unsigned_abs()))
+            humantime::format_duration(Duration::from_nanos(ns.unsigned_abs()))
         ),
     });
     let limit = of(&|facts| format!("{} %", facts.max_overhead));

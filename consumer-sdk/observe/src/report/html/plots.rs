@@ -1,12 +1,14 @@
 //! What all charts of a page have in common: axes, margins, letters, and marks of the program.
 
 use super::super::look::{self, Rgb, TimeUnit};
-use super::super::page;
+use super::super::shown_span;
 use crate::analysis::model::{MarkPoint, Process};
 use plotly::color::Color;
 use plotly::common::{Anchor, DashType, Font, Label, Orientation, Title};
 use plotly::configuration::{DisplayModeBar, ModeBarButtonName};
-use plotly::layout::{Axis, HoverMode, Legend, Margin, Shape, ShapeLayer, ShapeLine, ShapeType};
+use plotly::layout::{
+    Axis, HoverMode, Legend, Margin, Shape, ShapeLayer, ShapeLine, ShapeType, TraceOrder,
+};
 use plotly::{Configuration, Layout, Plot, Trace};
 
 const INK: &str = "#1f2328";
@@ -46,14 +48,16 @@ pub(super) fn plot(traces: Vec<Box<dyn Trace>>, layout: Layout) -> Plot {
 pub(super) fn layout(height: usize) -> Layout {
     let legend = Legend::new()
         .orientation(Orientation::Horizontal)
+        .trace_order(TraceOrder::Normal)
         .x(0.0)
         .x_anchor(Anchor::Left)
-        .y(1.02)
+        // Names of marks have their place between legend and chart.
+        .y(1.09)
         .y_anchor(Anchor::Bottom);
     Layout::new()
         .height(height)
         .auto_size(true)
-        .margin(Margin::new().left(72).right(24).top(36).bottom(56))
+        .margin(Margin::new().left(72).right(24).top(44).bottom(56))
         .font(Font::new().family("sans-serif").size(13).color(INK))
         .paper_background_color("#ffffff")
         .plot_background_color("#ffffff")
@@ -110,20 +114,6 @@ pub(super) fn unit(process: &Process) -> TimeUnit {
     TimeUnit::of(shown_span(process).1)
 }
 
-/// From and to in seconds: what was recorded, and all columns of the heat map. Never empty.
-pub(super) fn shown_span(process: &Process) -> (f64, f64) {
-    let heat = &process.heat;
-    let (mut from, mut to) = process.span;
-    if heat.columns() > 0 {
-        from = from.min(heat.start);
-        to = to.max(heat.start + heat.width * heat.columns() as f64);
-    }
-    match to > from {
-        true => (from, to),
-        false => (from, from + 1e-3),
-    }
-}
-
 /// Vertical lines where the program made a mark. The page's script puts names to those that have room.
 pub(super) fn marks(marks: &[MarkPoint], unit: TimeUnit) -> Vec<Shape> {
     let shape = |mark: &MarkPoint| {
@@ -131,7 +121,8 @@ pub(super) fn marks(marks: &[MarkPoint], unit: TimeUnit) -> Vec<Shape> {
         Shape::new()
             .shape_type(ShapeType::Line)
             .layer(ShapeLayer::Above)
-            .name(page::escape(&look::shortened(&mark.name, LONGEST_MARK)))
+            // page.js escapes it, where it becomes a label.
+            .name(look::shortened(&mark.name, LONGEST_MARK))
             .x_ref("x")
             .x0(time)
             .x1(time)

@@ -111,7 +111,7 @@ pub(super) fn definitions(lines: &[(&str, String)]) -> String {
     let lines: String = lines
         .iter()
         .map(|(term, text)| {
-            let text = escape(&look::shortened(text, 1000));
+            let text = escape(&look::unbroken(&look::shortened(text, 1000)));
             format!("<dt>{term}</dt><dd><bdi>{text}</bdi></dd>\n")
         })
         .collect();
@@ -172,7 +172,7 @@ fn figure(title: &str, lead: &str, chart: Option<String>, caption: &str) -> Stri
     let chart = chart.unwrap_or_else(empty);
     let lead = match lead {
         "" => String::new(),
-        lead => format!("<p class=\"lead\">{}</p>\n", escape(lead)),
+        lead => format!("<p class=\"lead\">{}</p>\n", escape(&look::unbroken(lead))),
     };
     format!(
         "<figure>\n<h3>{title}</h3>\n{lead}{chart}<figcaption>{}</figcaption>\n</figure>\n",
@@ -243,7 +243,7 @@ fn figures(process: &Process, id: &str) -> String {
             "Each region of 2 MiB could be one huge page. Regions on the right use nearly all of it; those on the left would waste most.",
         ),
         format!(
-            "<figure>\n<h3>Hottest and coldest mappings</h3>\n{}<figcaption>Touched in: share of the epochs in which an average \
+            "<figure>\n<h3>Hottest and coldest mappings</h3>\n{}<figcaption>How often: share of the epochs in which an average \
              touched page of the mapping was touched. Columns can be sorted.</figcaption>\n</figure>\n",
             tables::mappings(process)
         ),

@@ -58,7 +58,7 @@ fn table(caption: &str, columns: &[Column], rows: &[Vec<Cell>]) -> String {
         })
         .collect();
     format!(
-        "<div class=\"scroll\"><table class=\"sortable\">\n<caption>{}</caption>\n<thead><tr>{heads}</tr></thead>\n\
+        "<div class=\"scroll\"><table class=\"sortable\">\n<caption><span>{}</span></caption>\n<thead><tr>{heads}</tr></thead>\n\
          <tbody>\n{rows}</tbody>\n</table></div>\n",
         escape(caption)
     )
@@ -149,7 +149,7 @@ fn mapping_table(caption: &str, process: &Process, rows: &[MappingRow]) -> Strin
         ("Class", false),
         ("Mapped", true),
         ("Touched", true),
-        ("Touched in", true),
+        ("How often", true),
         ("Write", true),
     ];
     if loads {

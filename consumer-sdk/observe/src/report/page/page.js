@@ -76,8 +76,13 @@ function draw(chart) {
   const heat = cells ? new HeatMap({ ...JSON.parse(cells.textContent), edges: data[0].y }) : null;
   if (heat) data[0].z = heat.levels();
   // Where fingers scroll the page, they shall not draw frames; the buttons zoom as well.
-  if (touchscreen) layout.dragmode = false;
+  if (touchscreen) {
+    layout.dragmode = false;
+    config.displayModeBar = Boolean(heat);
+    if (heat) layout.margin = { ...layout.margin, t: layout.margin.t + 28 };
+  }
   if (plot.clientWidth < 640) layout.margin = { ...layout.margin, l: 44, r: 10 };
+  for (const axis of [layout.xaxis, layout.yaxis]) if (axis.title) axis.title.standoff = 12;
   Plotly.newPlot(plot, data, layout, config);
   if (heat) drawHeat(plot, heat, chart);
   relabel(plot, heat);
