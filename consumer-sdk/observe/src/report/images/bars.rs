@@ -93,10 +93,10 @@ pub(super) fn distribution<DB: DrawingBackend>(area: &Area<DB>, process: &Proces
         left + (f64::from(right - left) * pages as f64 / whole.max(1) as f64).round() as i32
     };
     for (index, &(name, pages, rgb)) in parts.iter().enumerate() {
-        let bar = [(x_of(before), 160), (x_of(before + pages), 380)];
+        let bar = [(x_of(before), 180), (x_of(before + pages), 400)];
         area.draw(&Rectangle::new(bar, canvas::color(rgb).filled()))?;
         before += pages;
-        let y = 450 + 70 * index as i32;
+        let y = 480 + 80 * index as i32;
         let swatch = [(left, y - 16), (left + 44, y + 16)];
         area.draw(&Rectangle::new(swatch, canvas::color(rgb).filled()))?;
         let share = percent(pages as f64, whole as f64);
@@ -115,5 +115,5 @@ pub(super) fn distribution<DB: DrawingBackend>(area: &Area<DB>, process: &Proces
         grouped(whole),
         bytes(whole * 4096)
     );
-    canvas::write(area, &text, TEXT, (left, 120), (HPos::Left, VPos::Center))
+    canvas::write(area, &text, TEXT, (left, 134), (HPos::Left, VPos::Center))
 }

@@ -15,15 +15,15 @@ use std::sync::OnceLock;
 /// Pixels.
 pub(super) const SIZE: (u32, u32) = (1600, 900);
 /// What is left to the axes: the title and the legend are above.
-const TOP: i32 = 150;
+const TOP: i32 = 170;
 const RIGHT: i32 = 40;
 const BOTTOM: i32 = 30;
 /// Heights of letters.
-pub(super) const TEXT: i32 = 21;
-pub(super) const SMALL: i32 = 17;
-const TITLE: i32 = 34;
+pub(super) const TEXT: i32 = 27;
+pub(super) const SMALL: i32 = 21;
+const TITLE: i32 = 42;
 /// Characters of a command line.
-const LONGEST_COMMAND: usize = 110;
+const LONGEST_COMMAND: usize = 90;
 /// Characters of a mark's name.
 const LONGEST_MARK: usize = 24;
 
@@ -99,7 +99,7 @@ pub(super) fn titled<DB: DrawingBackend>(
     let facts = &process.facts;
     let command = look::shortened(&facts.command, LONGEST_COMMAND);
     let text = format!("process {}: {command}", super::prefix(facts));
-    area.draw_text(&text, &style(TEXT, SOFT, HPos::Left, VPos::Top), (40, 66))
+    area.draw_text(&text, &style(TEXT, SOFT, HPos::Left, VPos::Top), (40, 74))
 }
 
 /// What the colours mean, in one row below the title.
@@ -108,7 +108,7 @@ pub(super) fn legend<DB: DrawingBackend>(
     before: &str,
     items: &[(String, Rgb)],
 ) -> Drawn<DB> {
-    let (mut x, y) = (40, 112);
+    let (mut x, y) = (40, 124);
     if !before.is_empty() {
         write(area, before, TEXT, (x, y), (HPos::Left, VPos::Center))?;
         x += width(area, before, TEXT) + 18;
@@ -146,7 +146,7 @@ impl Default for Layout<'_> {
             y_title: "",
             x_numbers: true,
             y_numbers: true,
-            left: 110,
+            left: 120,
             right: RIGHT,
         }
     }
@@ -161,7 +161,8 @@ pub(super) fn plane<'a, DB: DrawingBackend + 'a>(
         .margin_top(TOP)
         .margin_right(layout.right)
         .margin_bottom(BOTTOM)
-        .x_label_area_size(70)
+        .margin_left(24)
+        .x_label_area_size(84)
         .y_label_area_size(layout.left)
         .build_cartesian_2d(layout.x.clone(), layout.y.clone())?;
     let (x_span, y_span) = (span(&layout.x), span(&layout.y));

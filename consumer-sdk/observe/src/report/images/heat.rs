@@ -9,10 +9,10 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
 /// Pixels for names on the left and for addresses on the right.
-const LEFT: i32 = 330;
-const RIGHT: i32 = 190;
+const LEFT: i32 = 366;
+const RIGHT: i32 = 214;
 /// Characters of names on the left.
-const LONGEST_NAME: usize = 32;
+const LONGEST_NAME: usize = 30;
 /// A pixel where addresses are folded away.
 const FOLDED: [u8; 3] = [0xff; 3];
 const BORDER: RGBColor = RGBColor(0xa0, 0xa6, 0xad);
@@ -142,7 +142,7 @@ fn bands<DB: DrawingBackend>(
         let line = [(columns.start, bottom), (columns.end, bottom)];
         area.draw(&PathElement::new(line, BORDER.stroke_width(1)))?;
     }
-    let size = f64::from(SMALL) + 5.0;
+    let size = f64::from(SMALL) + 4.0;
     let label = |at: fn((i32, i32)) -> f64| {
         extents
             .iter()

@@ -12,10 +12,10 @@ const MOST_POINTS: usize = 700;
 /// Hot, warm, cool and cold pages, one upon the other.
 pub(super) fn temperature<DB: DrawingBackend>(area: &Area<DB>, process: &Process) -> Drawn<DB> {
     const NAMES: [&str; 4] = [
-        "hot: in at least half of the epochs",
-        "warm: in at least a tenth",
-        "cool: in fewer",
-        "cold: touched before, not now",
+        "hot: half of the epochs or more",
+        "warm: a tenth or more",
+        "cool: fewer",
+        "cold: none now",
     ];
     canvas::titled(area, "How hot the memory is as time goes on", process)?;
     let items = NAMES.iter().zip(look::TEMPERATURES);
