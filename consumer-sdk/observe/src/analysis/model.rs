@@ -7,6 +7,8 @@ use crate::recording::manifest::Manifest;
 pub(crate) struct Analysis {
     /// What it is of.
     pub(crate) manifest: Manifest,
+    /// What has to be known before the numbers are believed: how it ended early, what is missing. Sentences.
+    pub(crate) notes: Vec<String>,
     /// All of its processes, the one with the most events first.
     pub(crate) processes: Vec<Facts>,
     /// Those that were looked at closely, in the same order.
@@ -14,7 +16,7 @@ pub(crate) struct Analysis {
 }
 
 /// One program of one process: its row in the table of processes.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Facts {
     pub(crate) pid: u32,
     pub(crate) program: u32,
@@ -22,7 +24,8 @@ pub(crate) struct Facts {
     pub(crate) command: String,
     /// None, write or readwrite.
     pub(crate) track: String,
-    /// As in the table: `exited`, `running` ...
+    /// As in the table: `exited`, `running` ...; `unknown` where the table has no row of it, as its recorder was gone
+    /// or is still at work. Then nothing is known but what other tables have, and the command is empty.
     pub(crate) end: String,
     pub(crate) status: Option<i32>,
     /// Nanoseconds, all on CLOCK_MONOTONIC but the interval.
@@ -33,6 +36,8 @@ pub(crate) struct Facts {
     pub(crate) max_overhead: u32,
     pub(crate) epochs: u64,
     pub(crate) rows: u64,
+    /// Rows of events that its files have.
+    pub(crate) rows_there: u64,
     pub(crate) events: u64,
     /// Records that are missing from the recording.
     pub(crate) lost: u64,
@@ -56,11 +61,12 @@ pub(crate) struct Facts {
 }
 
 /// One process, looked at closely. Times are seconds since it started.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Process {
     pub(crate) facts: Facts,
     /// What was recorded of it: from and to.
     pub(crate) span: (f64, f64),
+    pub(crate) tracking: Tracking,
     /// Distinct pages in the recording.
     pub(crate) pages: u64,
     /// Events in the recording: write, read and kernel.
@@ -70,13 +76,31 @@ pub(crate) struct Process {
     pub(crate) distribution: Distribution,
     pub(crate) working_set: WorkingSet,
     pub(crate) huge_pages: HugePages,
-    /// The hottest first.
+    /// Those with the most events first; at the end those that were never touched.
     pub(crate) mappings: Vec<MappingRow>,
     pub(crate) marks: Vec<MarkPoint>,
     /// Marks that are left out, where there are very many.
     pub(crate) marks_left_out: u64,
     /// What can be said in plain words, true by construction.
     pub(crate) findings: Vec<String>,
+}
+
+/// How the epochs were, and what they cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tracking {
+    /// Finished epochs that were recorded; shares of epochs are of these.
+    pub(crate) epochs: u64,
+    /// Their median and longest length, nanoseconds.
+    pub(crate) median_ns: u64,
+    pub(crate) longest_ns: u64,
+    /// Those that went on beyond one interval.
+    pub(crate) stretched: u64,
+    /// How much of the program's time tracking took by estimate, of how much: nanoseconds.
+    pub(crate) cost_ns: u64,
+    pub(crate) spent_ns: u64,
+    /// The most pages that were not watched for stores in an epoch, as they were written in every one: they have
+    /// fewer events than epochs in which they were written.
+    pub(crate) left_alone: u64,
 }
 
 /// Address against time. Addresses that nothing touched are folded away.
@@ -92,7 +116,8 @@ pub(crate) struct HeatMap {
     pub(crate) rows: Vec<HeatRow>,
     /// Which rows lie in one mapping, in the order of the rows.
     pub(crate) bands: Vec<Band>,
-    /// Events by kind (write, read, kernel), each row after row: `row * columns + column`.
+    /// Events by kind (write, read, kernel), each row after row: `row * columns + column`. An event counts where its
+    /// epoch began.
     pub(crate) cells: [Vec<u32>; 3],
 }
 
@@ -105,7 +130,7 @@ pub(crate) struct HeatRow {
     pub(crate) end: u64,
     /// Distinct pages touched in it.
     pub(crate) pages: u64,
-    /// Bytes folded away in front of it, where nothing was touched.
+    /// Bytes folded away between it and the row before, where nothing was touched; 0 for the first row.
     pub(crate) folded: u64,
 }
 
@@ -153,14 +178,16 @@ pub(crate) struct Temperature {
     pub(crate) bins: Vec<TemperatureBin>,
     /// Share of the pages, hottest first, against the share of all events that they have: both 0 to 1, increasing.
     pub(crate) curve: Vec<(f64, f64)>,
-    /// As time goes on, one for each column of the heat map.
+    /// As time goes on. Each stretch is one or several whole columns of the heat map, as it takes about ten epochs to
+    /// tell warm from cool.
     pub(crate) over_time: Vec<TemperaturePoint>,
 }
 
 /// Pages that were touched about as often.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct TemperatureBin {
-    /// In words: `once`, `up to 1 %`, ... `every epoch`.
+    /// In words: `one epoch`, `up to 1 %`, ... `every epoch`. Those that no page can be in are left out, as those below
+    /// 5 % of ten epochs.
     pub(crate) label: String,
     pub(crate) pages: u64,
     /// Events of these pages.
@@ -170,7 +197,7 @@ pub(crate) struct TemperatureBin {
 /// How many pages were how hot in one stretch of time.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct TemperaturePoint {
-    /// Seconds.
+    /// Seconds: where the stretch begins.
     pub(crate) time: f64,
     /// Touched in at least half of the epochs of this stretch.
     pub(crate) hot: u64,
@@ -202,11 +229,13 @@ pub(crate) struct Distribution {
 pub(crate) struct WorkingSet {
     /// Where there are very many epochs, each point is the largest of some.
     pub(crate) points: Vec<WorkingSetPoint>,
-    /// Of all epochs: least, median, 90 % of them at most, most.
+    /// Of all epochs that touched any: least, median, 90 % of them at most, most.
     pub(crate) least: u64,
     pub(crate) median: u64,
     pub(crate) ninety: u64,
     pub(crate) most: u64,
+    /// Epochs that touched none.
+    pub(crate) idle: u64,
 }
 
 /// One epoch.
@@ -236,7 +265,8 @@ pub(crate) struct HugePages {
 /// What lies in one mapping, or in several parts of one file.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct MappingRow {
-    /// For people: path, `[heap]`, what the program calls it, `(anonymous memory) 0x...`.
+    /// For people: path, `[heap]`, what the program calls it, `(anonymous memory) 0x...`; `(unknown)` for events whose
+    /// mapping is not known, `(812 other mappings)` where there are very many.
     pub(crate) name: String,
     /// See the table of mappings.
     pub(crate) class: String,

@@ -2,7 +2,7 @@
 
 use crate::analysis::model::{
     Analysis, Band, Distribution, Facts, HeatMap, HeatRow, HugePages, MappingRow, MarkPoint,
-    Process, Temperature, TemperatureBin, TemperaturePoint, WorkingSet, WorkingSetPoint,
+    Process, Temperature, TemperatureBin, TemperaturePoint, Tracking, WorkingSet, WorkingSetPoint,
 };
 use crate::recording::manifest::{End, FORMAT, MachineFacts, Manifest};
 
@@ -37,6 +37,7 @@ pub(crate) fn analysis(close: Vec<Process>) -> Analysis {
     };
     Analysis {
         manifest,
+        notes: Vec::new(),
         processes: close.iter().map(|process| process.facts.clone()).collect(),
         close,
     }
@@ -70,7 +71,7 @@ fn facts(pid: u32) -> Facts {
         calls_without_exit: 1000,
         vm_exits: 5678,
         threads_started: 4,
-        unknown_calls: 0,
+        ..Facts::default()
     }
 }
 
@@ -142,6 +143,15 @@ pub(crate) fn process(
         findings: vec!["Half of all events are of the hottest 7.0 % of the pages.".into()],
         heat,
         facts,
+        tracking: Tracking {
+            epochs: 300,
+            median_ns: 100_000_000,
+            longest_ns: 300_000_000,
+            stretched: 6,
+            cost_ns: 181,
+            spent_ns: 1000,
+            left_alone: 0,
+        },
     }
 }
 
@@ -199,6 +209,7 @@ fn working_set(heat: &HeatMap) -> WorkingSet {
         median: 602,
         ninety: 4000,
         most: 5503,
+        idle: 10,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::super::look::{self, Rgb};
 use super::plots::{axis, color, counts, layout, marks, names, plot, time_axis, unit};
-use crate::analysis::model::{Process, WorkingSetPoint};
+use crate::analysis::model::{Process, TemperaturePoint, WorkingSetPoint};
 use crate::numbers::grouped;
 use plotly::color::NamedColor;
 use plotly::common::{
@@ -72,11 +72,11 @@ pub(super) fn temperature_over_time(process: &Process) -> Plot {
         .iter()
         .map(|point| unit.convert(point.time))
         .collect();
-    // A stretch lasts until the next begins, the last one as long as a column.
+    // A stretch lasts until the next begins, the last one until the map ends.
     x.extend(
         points
             .last()
-            .map(|last| unit.convert(last.time + process.heat.width)),
+            .map(|last| unit.convert(end_of(process, last))),
     );
     let layers = [
         ("hot: in at least half of the epochs", 0),
@@ -85,9 +85,8 @@ pub(super) fn temperature_over_time(process: &Process) -> Plot {
         ("cold: touched before, not now", 3),
     ];
     let area = |&(name, layer): &(&str, usize)| {
-        let value = |point: &crate::analysis::model::TemperaturePoint| {
-            [point.hot, point.warm, point.cool, point.cold][layer]
-        };
+        let value =
+            |point: &TemperaturePoint| [point.hot, point.warm, point.cool, point.cold][layer];
         let mut y: Vec<u64> = points.iter().map(value).collect();
         y.extend(y.last().copied());
         let rgb = look::TEMPERATURES[layer];
@@ -110,6 +109,13 @@ pub(super) fn temperature_over_time(process: &Process) -> Plot {
         .y_axis(counts("pages"))
         .shapes(marks(&process.marks, unit));
     plot(layers.iter().map(area).collect(), layout)
+}
+
+/// Where the last stretch of time ends, in seconds.
+pub(crate) fn end_of(process: &Process, last: &TemperaturePoint) -> f64 {
+    let heat = &process.heat;
+    last.time
+        .max(heat.start + heat.width * heat.columns() as f64)
 }
 
 /// The parts of the distribution: name, pages, colour.

@@ -19,7 +19,7 @@ pub(super) fn header(analysis: &Analysis) -> String {
          processors and kernels manage memory.</p>\n<section id=\"overview\">\n<h2>What was recorded</h2>\n"
     );
     html.push_str(&definitions(&facts(analysis)));
-    html.push_str(&warnings(manifest));
+    html.extend(analysis.notes.iter().map(|note| warning(note)));
     html.push_str(&tables::processes(&analysis.processes));
     html.push_str(&contents(analysis));
     html.push_str("</section>\n");
@@ -112,32 +112,6 @@ fn watched(analysis: &Analysis) -> String {
     format!(
         "{kinds}; {interval}, longer where watching would have taken more than {limit} of the program's time"
     )
-}
-
-fn warnings(manifest: &Manifest) -> String {
-    let mut html = String::new();
-    if manifest.end == End::Unfinished {
-        html.push_str(&warning(
-            "The recorder was ended before it could complete the recording, or is still at work: the report is of what there is.",
-        ));
-    }
-    if let Some(reason) = &manifest.reason {
-        html.push_str(&warning(reason));
-    }
-    if manifest.lost > 0 {
-        let lost = grouped(manifest.lost);
-        html.push_str(&warning(&format!(
-            "{lost} records were lost, because the recorder could not keep up; the table says of which process. What was \
-             recorded is true, but not everything."
-        )));
-    }
-    if manifest.missed > 0 {
-        let missed = grouped(manifest.missed);
-        html.push_str(&warning(&format!(
-            "{missed} processes came and went too fast to be recorded."
-        )));
-    }
-    html
 }
 
 /// Links to the sections of processes, where there are several.

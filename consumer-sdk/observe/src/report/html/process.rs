@@ -81,11 +81,12 @@ fn summary(process: &Process) -> String {
         (
             "Recorded",
             format!(
-                "from {} to {} {}, in {} epochs",
+                "from {} to {} {}, in {} epochs{}",
                 unit.convert(from),
                 unit.convert(to),
                 unit.axis(),
-                grouped(facts.epochs)
+                grouped(process.tracking.epochs),
+                stretched(process)
             ),
         ),
         ("Memory touched", pages(process.pages)),
@@ -104,6 +105,29 @@ fn summary(process: &Process) -> String {
         lines.push(("In memory at the end", pages(resident)));
     }
     definitions(&lines)
+}
+
+/// That epochs went on for longer, and pages were left alone, to keep the price of tracking within its limit.
+fn stretched(process: &Process) -> String {
+    let tracking = &process.tracking;
+    let mut text = String::new();
+    if tracking.stretched > 0 {
+        let stretched = grouped(tracking.stretched);
+        text.push_str(&format!(", {stretched} of which were made longer"));
+    }
+    if tracking.spent_ns > 0 {
+        let share = percent(tracking.cost_ns as f64, tracking.spent_ns as f64);
+        text.push_str(&format!(
+            "; tracking took about {share} of the program's time"
+        ));
+    }
+    if tracking.left_alone > 0 {
+        let left_alone = grouped(tracking.left_alone);
+        text.push_str(&format!(
+            "; up to {left_alone} pages that were written all the time were left alone for a while and have fewer events for that"
+        ));
+    }
+    text
 }
 
 /// A list of terms and what there is to say to them.

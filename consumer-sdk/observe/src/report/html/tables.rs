@@ -109,6 +109,7 @@ pub(super) fn ending(facts: &Facts) -> String {
         ("exited", Some(status)) => format!("exited with {status}"),
         ("signaled", Some(signal)) => format!("killed by signal {signal}"),
         ("running", _) => "was still running".into(),
+        ("unknown", _) => "is not known".into(),
         ("replaced" | "native", _) => "executed another program".into(),
         ("died", _) => "is gone without a word".into(),
         ("truncated", _) => "is not known: its file was cut short".into(),
@@ -118,7 +119,29 @@ pub(super) fn ending(facts: &Facts) -> String {
 
 /// The hottest and the coldest mappings of a process, and all of them.
 pub(super) fn mappings(process: &Process) -> String {
-    let all = &process.mappings;
+    // Hot is what is touched in most epochs; of two, the one with more events.
+    let events = |row: &MappingRow| row.events.iter().sum::<u64>();
+    let mut all: Vec<MappingRow> = process.mappings.clone();
+    let untouched = all.iter().filter(|row| row.pages == 0).count();
+    all.retain(|row| row.pages > 0);
+    all.sort_by(|a, b| {
+        let hotter = b.frequency.total_cmp(&a.frequency);
+        hotter.then_with(|| events(b).cmp(&events(a)))
+    });
+    touched_mappings(process, &all) + &never_touched(untouched)
+}
+
+fn never_touched(count: usize) -> String {
+    match count {
+        0 => String::new(),
+        count => format!(
+            "<p class=\"note\">Mappings that had no event at all: {}.</p>\n",
+            grouped(count as u64)
+        ),
+    }
+}
+
+fn touched_mappings(process: &Process, all: &[MappingRow]) -> String {
     if all.is_empty() {
         return "<p class=\"empty\">No mapping was touched while it was recorded.</p>\n".into();
     }

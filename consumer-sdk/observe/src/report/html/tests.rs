@@ -82,13 +82,12 @@ fn losses_are_told_and_shown() {
     let process = sample::waves(1, 5, 60.0);
     let mut analysis = sample::analysis(vec![process]);
     analysis.manifest.end = End::Failed;
-    analysis.manifest.reason = Some("no room on the disk".into());
-    analysis.manifest.missed = 3;
+    analysis.notes = vec!["There was no room on the <disk>.".into()];
     let page = of(&analysis);
     for part in [
         "1,268 records were lost",
-        "no room on the disk",
-        "3 processes came and went",
+        "There was no room on the &lt;disk&gt;.",
+        "recording failed",
     ] {
         assert!(page.contains(part), "{part}");
     }
@@ -104,7 +103,7 @@ fn hostile_names_stay_names() {
     let mut analysis = sample::analysis(vec![sample::hostile(13)]);
     analysis.manifest.what = sample::HOSTILE.into();
     analysis.manifest.machine.host = sample::HOSTILE.into();
-    analysis.manifest.reason = Some(sample::HOSTILE.into());
+    analysis.notes = vec![sample::HOSTILE.into()];
     let page = own(&of(&analysis));
     for part in ["<img", "<b>", "\u{202e}", "\u{7}", "\u{2028}"] {
         assert!(!page.contains(part), "{part:?}");

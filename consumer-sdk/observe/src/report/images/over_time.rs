@@ -1,6 +1,6 @@
 //! Charts with an axis of time as pictures.
 
-use super::super::html::charts::working_set_series;
+use super::super::html::charts::{end_of, working_set_series};
 use super::super::look;
 use super::canvas::{self, Area, Drawn, Layout};
 use crate::analysis::model::{Process, TemperaturePoint, WorkingSetPoint};
@@ -44,9 +44,7 @@ pub(super) fn temperature<DB: DrawingBackend>(area: &Area<DB>, process: &Process
     for layer in (0..NAMES.len()).rev() {
         let times = points.iter().map(|point| unit.convert(point.time));
         let values = points.iter().map(|point| edges(point)[layer] as f64);
-        let last = points
-            .last()
-            .map_or(0.0, |last| last.time + process.heat.width);
+        let last = points.last().map_or(0.0, |last| end_of(process, last));
         let mut outline = steps(times.zip(values), unit.convert(last));
         let (first, last) = (outline.first().copied(), outline.last().copied());
         outline.extend(last.map(|(time, _)| (time, 0.0)));
