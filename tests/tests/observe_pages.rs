@@ -136,8 +136,9 @@ fn a_browser_shows_every_chart_with_what_was_recorded() {
     let charts = &seen["desktop"]["charts"];
     let written = &chart(charts, "working-set")["traces"][1];
     assert_eq!(written["name"], "written");
-    let most = numbers(written).into_iter().max();
-    assert!(most >= Some(PAGES), "{written}");
+    // Epochs may end while the guest is writing, so that only their sum is certain.
+    let events: u64 = numbers(written).iter().sum();
+    assert!(events >= PAGES * TIMES, "{written}");
     let pages: u64 = numbers(&chart(charts, "temperature")["traces"][0])
         .iter()
         .sum();

@@ -91,7 +91,11 @@ pub(crate) fn process(
             start,
             end: start + (2 << 20),
             pages: 512,
-            folded: if index % each == 0 { 1 << 30 } else { 0 },
+            folded: if index.is_multiple_of(each) {
+                1 << 30
+            } else {
+                0
+            },
         }
     };
     let band = |index: usize| Band {
