@@ -17,6 +17,8 @@ const COMPANIONS: &[&str] = &[
     "pandas",
     "polars",
     "matplotlib",
+    // Drives the browser that pages are opened in; the browser itself is Debian's.
+    "playwright",
     "setuptools",
 ];
 /// The oldest Python that the package is for, and what its tests use there.
