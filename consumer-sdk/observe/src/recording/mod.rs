@@ -11,6 +11,7 @@
 
 pub(crate) mod manifest;
 pub(crate) mod schema;
+pub(crate) mod writer;
 
 /// The file that says what a recording is of.
 pub(crate) const MANIFEST: &str = "recording.json";

@@ -195,7 +195,7 @@ const MARKS: [Column; 5] = [
     column("thread", Type::U32, "the thread that said it"),
 ];
 
-const PROCESSES: [Column; 44] = [
+const PROCESSES: [Column; 45] = [
     column(
         "start_ticks",
         Type::I64,
@@ -363,6 +363,11 @@ const PROCESSES: [Column; 44] = [
         "unknown_calls",
         Type::I64,
         "calls of which it is not known what the kernel wrote for them",
+    ),
+    column(
+        "before",
+        Type::I64,
+        "records that had been overwritten before the recorder came: 0 where it was there from the start",
     ),
 ];
 
