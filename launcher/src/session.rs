@@ -201,7 +201,10 @@ pub(crate) fn wrap(
 pub(crate) fn resume(descriptor: RawFd, inherited: &Inherited) -> RunError {
     let mask = prepare_signals();
     let launch = handover::take_over(descriptor).map_err(RunError::from);
-    enter(launch.and_then(|launch| start(launch, None, inherited)), mask)
+    enter(
+        launch.and_then(|launch| start(launch, None, inherited)),
+        mask,
+    )
 }
 
 /// Leaves signals to the program: until its first thread has its place they wait in the kernel, and what SIGBUS does

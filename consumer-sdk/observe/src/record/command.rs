@@ -17,11 +17,11 @@ const RING_SIZE: &str = "1M";
 /// Between two looks whether the launcher has made the segment.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// A command that has not begun yet: it does when this is dropped, whatever drops it.
+/// A command that has not begun yet, and never does if this is dropped.
 #[derive(Debug)]
 pub(crate) struct Held {
     /// Its other end is with the launcher, which waits until this one is closed.
-    hold: PipeWriter,
+    hold: Option<PipeWriter>,
     child: Running,
 }
 
@@ -75,6 +75,7 @@ impl Held {
             child,
             status: None,
         };
+        let hold = Some(hold);
         Ok(Self { hold, child })
     }
 
@@ -96,20 +97,26 @@ impl Held {
                 Ok(Some(session)) => return Ok(Started::Recorded(session.into(), self)),
                 Ok(None) => {}
                 Err(AttachError::NotFound { .. } | AttachError::NotReady { .. }) => {}
-                Err(error) => {
-                    let _ = self.child.child.kill();
-                    let _ = self.child.child.wait();
-                    return Err(error.into());
-                }
+                Err(error) => return Err(error.into()),
             }
             std::thread::sleep(PAUSE);
         }
     }
 
     /// Lets it begin.
-    pub(crate) fn begin(self) -> Running {
-        drop(self.hold);
-        self.child
+    pub(crate) fn begin(&mut self) -> &mut Running {
+        self.hold = None;
+        &mut self.child
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if self.hold.is_some() {
+            // Nothing of it has happened; and it may have ended by itself.
+            let _ = self.child.child.kill();
+            let _ = self.child.child.wait();
+        }
     }
 }
 

@@ -286,3 +286,6 @@ fn take_marks(consumer: &mut Consumer, info: &Info) -> Vec<Mark> {
     }
     marks
 }
+
+#[cfg(test)]
+mod tests;

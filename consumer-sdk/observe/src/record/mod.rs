@@ -36,9 +36,9 @@ pub(crate) fn run(args: &RecordArgs) -> Outcome {
 fn record_process(args: &RecordArgs, pid: u32) -> Outcome {
     let session = Session::of(pid)?;
     check_apart(&session)?;
+    let signals = Signals::catch()?;
     let manifest = manifest(args, format!("process {pid}"));
     let directory = Directory::create(&args.output, manifest)?;
-    let signals = Signals::catch()?;
     let mut progress = Progress::start(args, session, directory, signals)?;
     let stop = progress.follow(None);
     progress.finish(stop, None)?;
@@ -73,11 +73,11 @@ fn record_command(args: &RecordArgs) -> Outcome {
             directory.remove();
             Ok(leave_as(status))
         }
-        Ok((Started::Recorded(session, held), signals)) => {
+        Ok((Started::Recorded(session, mut held), signals)) => {
             let mut progress = Progress::start(args, *session, directory, signals)?;
             progress.look();
-            let mut child = held.begin();
-            let stop = progress.follow(Some(&mut child));
+            let child = held.begin();
+            let stop = progress.follow(Some(child));
             let (stop, signals) = match stop {
                 // The command goes on, and this process with it.
                 Stop::Asked(_) | Stop::Unwritten => (stop, progress.take_signals()),
@@ -89,7 +89,7 @@ fn record_command(args: &RecordArgs) -> Outcome {
                 failure.complain();
                 say("the command goes on unrecorded");
             }
-            let status = signals::relay(&mut child, signals);
+            let status = signals::relay(child, signals);
             Ok(match is_written || !status.success() {
                 true => leave_as(status),
                 false => crate::failure::OWN_FAILURE,

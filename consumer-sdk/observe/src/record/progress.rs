@@ -1,6 +1,6 @@
 //! A recording in progress: reads until there is a reason to stop, and says at the end what became of it.
 
-use crate::failure::{Failure, printable, say};
+use crate::failure::{Failure, say};
 use crate::numbers::grouped;
 use crate::record::command::Running;
 use crate::record::follow::{Closed, Follower, Sink};
@@ -185,20 +185,19 @@ impl Progress {
         manifest.status = status.and_then(shell_status);
         manifest.missed = follower.missed();
         manifest.recorder = None;
-        let saved = directory.save();
-        written.and(saved)?;
+        let written = written.and(directory.save());
         let missed = follower.missed();
-        if !quiet || totals.lost + missed > 0 {
+        if !quiet || written.is_err() || totals.lost + missed > 0 {
             let place = directory.path().display();
             let seconds = took.as_secs_f64();
             let what = summary(totals);
             say(&format!("recorded {seconds:.3} s in {place}: {what}"));
             complain_of_losses(totals, missed);
         }
-        if let Some(reason) = reason.filter(|_| !quiet) {
-            say(&format!("the recording ends here: {}", printable(&reason)));
+        if let Some(reason) = reason.filter(|_| !quiet && written.is_ok()) {
+            say(&format!("the recording ends here: {reason}"));
         }
-        Ok(())
+        written
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use crate::record::command::Running;
 use rustix::process::{Pid, Signal};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::WithOrigin;
 use std::process::ExitStatus;
@@ -31,7 +31,7 @@ impl Signals {
     pub(crate) fn catch() -> Result<Self, Failure> {
         let ignored = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         let ignored = ignored_signals(&ignored);
-        let wanted = [SIGINT, SIGTERM, SIGHUP, SIGQUIT];
+        let wanted = [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGXFSZ];
         let wanted = wanted
             .iter()
             .filter(|&signal| ignored & 1 << (signal - 1) == 0);
@@ -45,6 +45,8 @@ impl Signals {
     /// Those that came since the last time.
     pub(crate) fn pending(&mut self) -> Vec<Caught> {
         let origins = self.0.pending();
+        // Who writes beyond a limit is told so by the write, too.
+        let origins = origins.filter(|origin| origin.signal != SIGXFSZ);
         let caught = origins.map(|origin| Caught {
             signal: origin.signal,
             is_of_terminal: origin.process.is_none(),

@@ -423,3 +423,54 @@ impl Column {
         Field::new(self.name, kind, self.kind == Type::OptionalI32)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    /// A table's columns as the documentation has them.
+    fn documented(table: Table) -> String {
+        let row = |column: Column| {
+            let kind = match column.kind {
+                Type::U32 => "uint32",
+                Type::I64 => "int64",
+                Type::Time => "timestamp, ns, UTC",
+                Type::Text => "text",
+                Type::OptionalI32 => "int32 or null",
+            };
+            format!("| `{}` | {kind} | {} |\n", column.name, column.about)
+        };
+        let rows: String = table.columns().skip(COMMON.len()).map(row).collect();
+        format!(
+            "### {}\n\n| column | type | meaning |\n| --- | --- | --- |\n{rows}\n",
+            table.name()
+        )
+    }
+
+    #[test]
+    fn the_documentation_has_exactly_these_columns() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/recordings.md");
+        let text = std::fs::read_to_string(path).unwrap();
+        for table in Table::ALL {
+            let expected = documented(table);
+            assert!(
+                text.contains(&expected),
+                "docs/recordings.md lacks:\n{expected}"
+            );
+        }
+        for column in COMMON {
+            let row = format!("| `{}` | ", column.name);
+            assert!(text.contains(&row), "{row}");
+            assert!(text.contains(column.about), "{}", column.about);
+        }
+    }
+
+    #[test]
+    fn no_column_is_there_twice() {
+        for table in Table::ALL {
+            let mut names = HashSet::new();
+            assert!(table.columns().all(|column| names.insert(column.name)));
+        }
+    }
+}

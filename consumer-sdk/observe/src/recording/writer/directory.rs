@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 const RESERVED: usize = 8192;
 
 /// A directory that a recording is written to.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Directory {
     path: PathBuf,
     /// It was made for the recording.

@@ -16,6 +16,8 @@ pub(crate) mod process;
 pub(crate) mod queue;
 pub(crate) mod resolution;
 pub(crate) mod store;
+#[cfg(test)]
+pub(crate) mod testing;
 pub(crate) mod thread;
 
 use crate::recording::writer::facts::{Counts, Origin};

@@ -24,7 +24,7 @@ const DIFFERENCES: [&str; 6] = ["time", "time_ns", "addr", "start_ns", "end_ns",
 static LONG: LazyLock<WriterProperties> = LazyLock::new(|| {
     let plain = WriterProperties::builder()
         .set_writer_version(WriterVersion::PARQUET_1_0)
-        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(3).unwrap_or_default()))
         .set_max_row_group_row_count(Some(GROUP_ROWS))
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_created_by(format!("vmmload {}", env!("CARGO_PKG_VERSION")));

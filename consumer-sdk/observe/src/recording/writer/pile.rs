@@ -56,6 +56,12 @@ impl<R> Pile<R> {
         self.rows.len() > self.filed
     }
 
+    /// Puts the rows into an order in which they take less room in the file.
+    pub(crate) fn sort_by_key<K: Ord>(&mut self, key: impl FnMut(&R) -> K) {
+        // Stable: most of them are in order, since they were before.
+        self.rows.sort_by_key(key);
+    }
+
     /// Whether there has never been a row.
     pub(crate) fn is_untouched(&self) -> bool {
         self.part == 0 && self.rows.is_empty()

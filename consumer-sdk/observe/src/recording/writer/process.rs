@@ -44,6 +44,8 @@ pub(crate) struct Process {
     /// Rows of the table of events, and the counts in them.
     rows: u64,
     event_count: u64,
+    /// Those of them that files have.
+    filed: (u64, u64),
     epoch_count: u64,
     /// Something has changed since its row was written.
     is_stale: bool,
@@ -74,6 +76,7 @@ impl Process {
             aggregate,
             rows: 0,
             event_count: 0,
+            filed: (0, 0),
             epoch_count: 0,
             is_stale: true,
             row_size: 0,
@@ -155,6 +158,12 @@ impl Process {
         self.events.rows().len()
     }
 
+    /// Rows of the table of events that no file has, and the counts in them.
+    pub(crate) fn unwritten(&self) -> (u64, u64) {
+        let (rows, events) = self.filed;
+        (self.rows - rows, self.event_count - events)
+    }
+
     pub(crate) fn lost(&self) -> u64 {
         self.counts.lost
     }
@@ -176,7 +185,13 @@ impl Process {
             even_empty: self.even_empty,
             grown: 0,
         };
+        if self.aggregate.is_none() && self.events.is_dirty() {
+            // A tenth of the size that it has in the order of publication, which means nothing within an epoch.
+            self.events
+                .sort_by_key(|row| (row.epoch, row.kind, row.addr));
+        }
         to.save(Table::Events, &mut self.events, columns::events)?;
+        self.filed = (self.rows, self.event_count);
         to.save(Table::Epochs, &mut self.epochs, columns::epochs)?;
         to.save(Table::Mappings, &mut self.mappings, columns::mappings)?;
         to.save(Table::Marks, &mut self.marks, columns::marks)?;

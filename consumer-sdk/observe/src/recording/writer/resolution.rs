@@ -152,7 +152,9 @@ impl Aggregate {
     /// All rows are complete.
     pub(crate) fn finish(&mut self, done: &mut Vec<Row>) {
         let from = done.len();
-        done.extend(self.growing.drain().map(|(_, grown)| grown.row));
+        // The memory of the table goes, too.
+        let grown = std::mem::take(&mut self.growing);
+        done.extend(grown.into_values().map(|grown| grown.row));
         // The order of a hash table compresses badly.
         done[from..].sort_unstable_by_key(|row| (row.kind, row.addr, row.mapping));
     }
@@ -210,7 +212,7 @@ mod tests {
             aggregate.add(event, &mut done);
         }
         aggregate.finish(&mut done);
-        assert_eq!(aggregate.rows(), 0);
+        assert_eq!((aggregate.rows(), aggregate.bytes()), (0, 0));
         done
     }
 

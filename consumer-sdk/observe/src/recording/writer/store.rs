@@ -95,7 +95,9 @@ impl Store {
                     let added = process.end(status);
                     Ok((added, process.release(place)?))
                 });
-                self.programs.remove(&key);
+                if written.is_ok() {
+                    self.programs.remove(&key);
+                }
                 written
             }
         }?;
@@ -150,6 +152,15 @@ impl Store {
         Ok(())
     }
 
+    /// When a file could not be written: gives how many events no file has, and leaves them out of the totals.
+    pub(crate) fn give_up(&mut self) -> u64 {
+        let unwritten = self.programs.values().map(Process::unwritten);
+        let (rows, events) = unwritten.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+        self.totals.rows = self.totals.rows.saturating_sub(rows);
+        self.totals.events = self.totals.events.saturating_sub(events);
+        events
+    }
+
     /// Has files say everything. How those ended that still run is not known.
     ///
     /// # Errors
@@ -162,3 +173,6 @@ impl Store {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

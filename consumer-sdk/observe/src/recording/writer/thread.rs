@@ -1,6 +1,7 @@
 //! The writing thread.
 
 use crate::failure::Failure;
+use crate::numbers::grouped;
 use crate::recording::writer::Message;
 use crate::recording::writer::directory::Directory;
 use crate::recording::writer::process::Place;
@@ -37,6 +38,7 @@ impl Writer {
         directory: Directory,
         resolution: Option<Resolution>,
     ) -> Result<Self, Failure> {
+        let unwritten = directory.clone();
         let queue = Arc::new(Queue::new(MOST_WAITING));
         let totals = Arc::new(Mutex::new(Totals::default()));
         let place = Place {
@@ -53,6 +55,7 @@ impl Writer {
             .name("writer".into())
             .spawn(move || work.run())
             .map_err(|cause| {
+                unwritten.remove();
                 Failure::Other(format!(
                     "a thread cannot be started: {cause}. Raise the limit of processes (ulimit -u)"
                 ))
@@ -99,7 +102,13 @@ struct Work {
 
 impl Work {
     fn run(mut self) -> (Directory, Result<(), Failure>) {
-        let written = self.write();
+        let written = self.write().map_err(|failure| {
+            let unwritten = self.store.give_up();
+            let events = grouped(unwritten);
+            Failure::Other(format!(
+                "{failure}; {events} events that had been read are not in it"
+            ))
+        });
         // Who pushes is not to wait for somebody who has given up.
         self.queue.close();
         self.show_totals();
