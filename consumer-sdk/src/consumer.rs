@@ -228,6 +228,11 @@ impl Consumer {
         self.ring.position()
     }
 
+    /// Records that the ring holds: who is further behind has lost some.
+    pub fn ring_records(&self) -> u64 {
+        self.layout.ring_records as u64
+    }
+
     /// The next record, or how many were lost; `None` when there is nothing new yet.
     #[expect(
         clippy::should_implement_trait,

@@ -68,7 +68,7 @@ pub(crate) fn run(called: &Called, inherited: &Inherited) -> i32 {
     match start() {
         Err(error) => session::failed(&error),
         Ok((required, settings, start)) => {
-            let error = session::start_or_nest(settings, &start, inherited);
+            let error = session::start_or_nest(settings, &start, None, inherited);
             let native = Native {
                 name: &start.path,
                 path: command::c_string(start.path.as_os_str()),

@@ -14,6 +14,7 @@ mod cli;
 mod doctor;
 mod entry;
 mod guest;
+mod hold;
 mod host;
 mod kvm;
 mod links;

@@ -66,7 +66,7 @@ pub(crate) fn go_on(descriptor: RawFd, inherited: &Inherited) -> i32 {
     };
     let load = || Ok(started.program(file));
     let name = Some(started.name.as_c_str());
-    let error = session::wrap(settings, load, name, &started.envp, inherited);
+    let error = session::wrap(settings, load, name, &started.envp, None, inherited);
     let native = Native {
         name: &started.path,
         path: started.path_to_execute(),

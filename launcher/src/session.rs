@@ -14,6 +14,7 @@ use vmmload_consumer::{Consumer, CreateError, End, Status, Track, prune_own};
 
 use crate::cli::{self, RunConfig, RunRequest, Settings, SettingsError};
 use crate::entry::Inherited;
+use crate::hold::Hold;
 use crate::host::{descriptors, messages, origin, signals as host, threads};
 use crate::kvm::caps;
 use crate::kvm::dirty_ring::DirtyRing;
@@ -77,6 +78,9 @@ pub(crate) enum RunError {
         "the vmmload around this one does not take these settings: {0}. Use the same vmmload inside and outside"
     )]
     Around(#[source] io::Error),
+    /// What the first instruction waits for.
+    #[error("--hold is for recorders, and takes the descriptor of a pipe: {0}. Leave it away")]
+    Hold(#[source] io::Error),
     /// Threads are in their parent's namespaces, and this process's children are not.
     #[error(
         "this process may have no threads: its children are to be in another namespace (unshare --pid or --time). \
@@ -105,6 +109,7 @@ impl RunError {
             RunError::Settings(_)
             | RunError::Around(_)
             | RunError::Summary(_)
+            | RunError::Hold(_)
             | RunError::Vm(
                 CreateVmError::RingTooLarge { .. } | CreateVmError::RingTooSmall { .. },
             ) => false,
@@ -127,8 +132,11 @@ pub(crate) struct Start {
 
 /// Runs the command that was typed. Returns only if it could not be started.
 pub(crate) fn run(request: RunRequest, inherited: &Inherited) -> RunError {
-    match typed(request, inherited) {
-        Ok((settings, start)) => start_or_nest(settings, &start, inherited),
+    // First of all: whatever is opened from here on must not be kept from the program by it, nor inherited with it.
+    let hold = request.hold.map(Hold::take).transpose();
+    let hold = hold.map_err(RunError::Hold);
+    match hold.and_then(|hold| Ok((hold, typed(request, inherited)?))) {
+        Ok((hold, (settings, start))) => start_or_nest(settings, &start, hold, inherited),
         Err(error) => error,
     }
 }
@@ -147,12 +155,21 @@ fn typed(request: RunRequest, inherited: &Inherited) -> Result<(Settings, Start)
 }
 
 /// Wraps the command, or has the vmmload around this process do so. Returns only if it could not be started.
-pub(crate) fn start_or_nest(settings: Settings, start: &Start, inherited: &Inherited) -> RunError {
+///
+/// `hold`: what the first instruction waits for, if anything. Inside another vmmload nothing is to be waited for: this
+/// process has its segment.
+pub(crate) fn start_or_nest(
+    settings: Settings,
+    start: &Start,
+    hold: Option<Hold>,
+    inherited: &Inherited,
+) -> RunError {
     if nested::is_inside() {
+        drop(hold);
         return nested::run(settings, start);
     }
     let load = || command::load(start.path.clone(), start.argv.clone());
-    wrap(settings, load, None, &start.envp, inherited)
+    wrap(settings, load, None, &start.envp, hold, inherited)
 }
 
 /// Wraps the program that `load` gives, with the environment `envp`. Returns only if it could not be started.
@@ -163,6 +180,7 @@ pub(crate) fn wrap(
     load: impl FnOnce() -> Result<Program, CommandError>,
     name: Option<&CStr>,
     envp: &[CString],
+    hold: Option<Hold>,
     inherited: &Inherited,
 ) -> RunError {
     let mask = prepare_signals();
@@ -172,7 +190,7 @@ pub(crate) fn wrap(
     let launch = launch.and_then(|program| first_launch(settings, program, name, envp, mask));
     let started = launch.and_then(|launch| {
         prune_own();
-        start(launch, inherited)
+        start(launch, hold, inherited)
     });
     threads::leave_semaphore_list();
     enter(started, mask)
@@ -183,7 +201,10 @@ pub(crate) fn wrap(
 pub(crate) fn resume(descriptor: RawFd, inherited: &Inherited) -> RunError {
     let mask = prepare_signals();
     let launch = handover::take_over(descriptor).map_err(RunError::from);
-    enter(launch.and_then(|launch| start(launch, inherited)), mask)
+    enter(
+        launch.and_then(|launch| start(launch, None, inherited)),
+        mask,
+    )
 }
 
 /// Leaves signals to the program: until its first thread has its place they wait in the kernel, and what SIGBUS does
@@ -244,7 +265,11 @@ fn descent() -> Descent {
     }
 }
 
-fn start(launch: Launch, inherited: &Inherited) -> Result<GuestThread, RunError> {
+fn start(
+    launch: Launch,
+    hold: Option<Hold>,
+    inherited: &Inherited,
+) -> Result<GuestThread, RunError> {
     let Launch {
         mut config,
         program,
@@ -327,6 +352,10 @@ fn start(launch: Launch, inherited: &Inherited) -> Result<GuestThread, RunError>
         seccomp: ThreadFilters::new(seccomp),
     };
     let idle = IdleVcpu { vcpu, stats };
+    // The segment can be read, and the first epoch is yet to begin.
+    if let Some(hold) = hold {
+        hold.wait();
+    }
     begin(process, idle, &birth).inspect_err(|_| lifecycle::end_image(process, End::Native))
 }
 

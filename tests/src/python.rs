@@ -20,6 +20,8 @@ const COMPANIONS: &[&str] = &[
     // Drives the browser that pages are opened in; the browser itself is Debian's.
     "playwright",
     "setuptools",
+    "duckdb",
+    "pyarrow",
 ];
 /// The oldest Python that the package is for, and what its tests use there.
 const OLDEST: (&str, &[&str]) = ("3.9", &["numpy"]);
@@ -156,12 +158,25 @@ impl Environment {
     /// When one fails; the message has what unittest says.
     #[track_caller]
     pub fn run_tests(&self, name: &str) {
+        self.run_tests_with(name, &[]);
+    }
+
+    /// The same with more in the environment.
+    ///
+    /// # Panics
+    /// When one fails; the message has what unittest says.
+    #[track_caller]
+    pub fn run_tests_with(&self, name: &str, environment: &[(&str, &Path)]) {
         if !machine::can_run_inside() {
             return;
         }
         let module = format!("test_{name}");
-        let outcome = self
-            .python()
+        let python = environment
+            .iter()
+            .fold(self.python(), |python, (name, value)| {
+                python.env(*name, *value)
+            });
+        let outcome = python
             .args(["-X", "faulthandler", "-m", "unittest", "--verbose", &module])
             .native();
         outcome.assert_success(&format!("python -m unittest {module}"));

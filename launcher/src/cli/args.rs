@@ -67,12 +67,21 @@ pub(super) fn parse(args: &[OsString]) -> Result<Command, clap::Error> {
 impl TryFrom<RunArgs> for RunRequest {
     type Error = clap::Error;
 
-    fn try_from(RunArgs { settings, command }: RunArgs) -> Result<Self, clap::Error> {
+    fn try_from(typed: RunArgs) -> Result<Self, clap::Error> {
+        let RunArgs {
+            settings,
+            hold,
+            command,
+        } = typed;
         // Options that contradict each other do so whatever else is said.
         let contradiction =
             |error| clap::Error::raw(ErrorKind::ArgumentConflict, format!("{error}\n"));
         let checked = settings.clone().config().map_err(contradiction);
-        checked.map(|_| Self { settings, command })
+        checked.map(|_| Self {
+            settings,
+            hold,
+            command,
+        })
     }
 }
 

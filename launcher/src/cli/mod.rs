@@ -45,6 +45,8 @@ pub(crate) const EXIT_FAILURE: i32 = 125;
 pub(crate) struct RunRequest {
     /// The options.
     pub(crate) settings: Settings,
+    /// The descriptor whose end the first instruction waits for.
+    pub(crate) hold: Option<i32>,
     /// The command and its arguments, byte for byte as typed; never empty.
     pub(crate) command: Vec<OsString>,
 }

@@ -90,6 +90,11 @@ pub(super) struct RunArgs {
     #[command(flatten)]
     pub(super) settings: Settings,
 
+    /// Descriptor of a pipe: the first instruction waits until nobody can write to it any more. How a recorder comes to
+    /// a program before anything has happened in it, and nothing to be typed
+    #[arg(long, value_name = "FD", hide = true, value_parser = clap::value_parser!(i32).range(0..))]
+    pub(super) hold: Option<i32>,
+
     /// The command and its arguments
     #[arg(
         required = true,

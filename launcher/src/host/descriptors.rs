@@ -185,6 +185,14 @@ impl Parked {
         Ok(Self(open_parked(open)?.into()))
     }
 
+    /// As [`move_away`].
+    ///
+    /// # Errors
+    /// As [`move_away`].
+    pub(crate) fn moved(fd: RawFd) -> io::Result<Self> {
+        Ok(Self(move_away(fd)?.into()))
+    }
+
     /// A file in memory.
     ///
     /// # Errors

@@ -15,6 +15,7 @@ pub(crate) mod rows;
 #[cfg(test)]
 pub(crate) mod sample;
 pub(crate) mod schema;
+pub(crate) mod writer;
 
 /// The file that says what a recording is of.
 pub(crate) const MANIFEST: &str = "recording.json";

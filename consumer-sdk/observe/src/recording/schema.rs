@@ -195,7 +195,7 @@ const MARKS: [Column; 5] = [
     column("thread", Type::U32, "the thread that said it"),
 ];
 
-const PROCESSES: [Column; 44] = [
+const PROCESSES: [Column; 45] = [
     column(
         "start_ticks",
         Type::I64,
@@ -364,6 +364,11 @@ const PROCESSES: [Column; 44] = [
         Type::I64,
         "calls of which it is not known what the kernel wrote for them",
     ),
+    column(
+        "before",
+        Type::I64,
+        "records that had been overwritten before the recorder came: 0 where it was there from the start",
+    ),
 ];
 
 impl Table {
@@ -416,5 +421,56 @@ impl Column {
             Type::OptionalI32 => DataType::Int32,
         };
         Field::new(self.name, kind, self.kind == Type::OptionalI32)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    /// A table's columns as the documentation has them.
+    fn documented(table: Table) -> String {
+        let row = |column: Column| {
+            let kind = match column.kind {
+                Type::U32 => "uint32",
+                Type::I64 => "int64",
+                Type::Time => "timestamp, ns, UTC",
+                Type::Text => "text",
+                Type::OptionalI32 => "int32 or null",
+            };
+            format!("| `{}` | {kind} | {} |\n", column.name, column.about)
+        };
+        let rows: String = table.columns().skip(COMMON.len()).map(row).collect();
+        format!(
+            "### {}\n\n| column | type | meaning |\n| --- | --- | --- |\n{rows}\n",
+            table.name()
+        )
+    }
+
+    #[test]
+    fn the_documentation_has_exactly_these_columns() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/recordings.md");
+        let text = std::fs::read_to_string(path).unwrap();
+        for table in Table::ALL {
+            let expected = documented(table);
+            assert!(
+                text.contains(&expected),
+                "docs/recordings.md lacks:\n{expected}"
+            );
+        }
+        for column in COMMON {
+            let row = format!("| `{}` | ", column.name);
+            assert!(text.contains(&row), "{row}");
+            assert!(text.contains(column.about), "{}", column.about);
+        }
+    }
+
+    #[test]
+    fn no_column_is_there_twice() {
+        for table in Table::ALL {
+            let mut names = HashSet::new();
+            assert!(table.columns().all(|column| names.insert(column.name)));
+        }
     }
 }
