@@ -149,12 +149,6 @@ impl HeatMap {
         self.epochs.len()
     }
 
-    /// Events of all kinds in a cell.
-    pub(crate) fn events(&self, row: usize, column: usize) -> u64 {
-        let index = row * self.columns() + column;
-        self.cells.iter().map(|cells| u64::from(cells[index])).sum()
-    }
-
     /// How hot a cell is: the share of its touched pages that were touched in an average epoch, by events of the kinds
     /// given; at most 1.
     pub(crate) fn intensity(&self, row: usize, column: usize, kinds: &[usize]) -> f64 {
