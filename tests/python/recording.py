@@ -62,8 +62,10 @@ class Recorder:
 
     def end(self) -> Tuple[int, str]:
         """Exit status and messages, once it has ended by itself."""
-        _, messages = self.child.communicate(timeout=patience(60))
-        return self.child.returncode, messages
+        # Its input stays open: a command that reads is not to end of that.
+        status = self.child.wait(patience(60))
+        assert self.child.stderr
+        return status, self.child.stderr.read()
 
 
 def record(place: Path, *command: str, options: Sequence[str] = (), **variables: str) -> Tuple[int, str]:

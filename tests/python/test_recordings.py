@@ -207,7 +207,7 @@ class Ends(Recordings):
     def test_a_recorder_that_is_killed_leaves_complete_files_and_a_program_that_goes_on(self) -> None:
         with self.start() as recorder:
             (pid,) = one(self.place, "processes", "pid")
-            wait_until("event in a file", lambda: rows(self.place, "events", "addr"))
+            wait_until("event in a file", lambda: one(self.place, "processes", "events")[0])
             recorder.child.kill()
             recorder.child.wait()
             found = rows(self.place, "events", "count(*), sum(\"count\")")

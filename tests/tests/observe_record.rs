@@ -236,9 +236,9 @@ fn a_file_that_may_not_grow_any_more_is_no_end_of_the_command() {
     let scratch = Scratch::new();
     let place = scratch.path().join("r");
     // In blocks of 512 bytes: enough for the manifest, not for the mappings and events of a shell.
-    let script = "ulimit -f 17; exec \"$@\"";
+    let script = "ulimit -S -f 17; exec \"$@\"";
     let recorded =
-        "i=0; while [ $i -lt 3000 ]; do i=$((i + 1)); done; ulimit -f unlimited; echo done";
+        "i=0; while [ $i -lt 3000 ]; do i=$((i + 1)); done; ulimit -S -f unlimited; echo done";
     let outcome = Program::new(shell())
         .args(["-c", script, "sh"])
         .arg(observe())

@@ -60,9 +60,13 @@ impl Directory {
         let unfinished = self.path.join(".recording.unfinished");
         let text = text_of(&self.manifest);
         let replaced = fs::write(&unfinished, &text).and_then(|()| fs::rename(&unfinished, &path));
-        let written = replaced.or_else(|_| {
+        let written = replaced.or_else(|cause| {
             let _ = fs::remove_file(&unfinished);
-            File::options().write(true).open(&path)?.write_all(&text)
+            match File::options().write(true).open(&path) {
+                Ok(mut file) => file.write_all(&text),
+                // There is none yet.
+                Err(_) => Err(cause),
+            }
         });
         written.map_err(|cause| {
             let remedy = "Name a directory that can be written to, on a disk with room";
