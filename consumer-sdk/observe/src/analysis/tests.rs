@@ -84,8 +84,13 @@ fn a_small_program_has_a_row_for_each_page_and_a_column_for_each_epoch() {
         .map(|band| (band.first_row, band.rows, band.label.as_str()))
         .collect();
     assert_eq!(bands, [(0, 12, "[heap]"), (12, 1, "[stack]")]);
-    let events = |index: usize| -> u64 { heat.cells.iter().map(|cells| u64::from(cells[index])).sum() };
-    let row = |row: usize| (0..10).map(|column| events(row * heat.columns() + column)).collect();
+    let events =
+        |index: usize| -> u64 { heat.cells.iter().map(|cells| u64::from(cells[index])).sum() };
+    let row = |row: usize| {
+        (0..10)
+            .map(|column| events(row * heat.columns() + column))
+            .collect()
+    };
     let rows: [Vec<u64>; 4] = [0, 1, 2, 12].map(row);
     assert_eq!(rows[0], [1; 10]);
     assert_eq!(rows[1], [0, 0, 1, 0, 0, 0, 0, 0, 0, 0]);

@@ -41,11 +41,15 @@ mod tests {
     fn every_column_of_every_table_is_told() {
         let text = text();
         for table in Table::ALL {
-            let (_, section) = text.split_once(&format!("\n{}\n", table.name())).expect(table.name());
+            let section = text.split(&format!("\n\n{}\n", table.name())).nth(1);
+            let section = section.unwrap_or_default();
+            let mut lines = section.lines();
             for column in table.columns() {
-                assert!(section.contains(&format!("\n  {}", column.name)) || section.starts_with(&format!("  {}", column.name)));
-                assert!(section.contains(column.about));
+                let line = lines.next().unwrap_or_default();
+                assert!(line.trim_start().starts_with(column.name), "{line}");
+                assert!(line.ends_with(column.about), "{line}");
             }
+            assert!(lines.next().is_none_or(str::is_empty));
         }
     }
 }

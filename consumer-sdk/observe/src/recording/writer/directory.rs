@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use crate::recording::MANIFEST;
+use crate::recording::guide::{self, GUIDE};
 use crate::recording::manifest::Manifest;
 use crate::recording::schema::Table;
 use std::fs::{self, File};
@@ -10,6 +11,9 @@ use std::path::{Path, PathBuf};
 
 /// Bytes of a manifest at least, with blanks at its end: so many are there to be written over when the disk is full.
 const RESERVED: usize = 8192;
+
+/// What helps where a file cannot be written.
+const REMEDY: &str = "Name a directory that can be written to, on a disk with room";
 
 /// A directory that a recording is written to.
 #[derive(Clone, Debug)]
@@ -40,11 +44,13 @@ impl Directory {
             is_new,
             manifest,
         };
-        if let Err(failure) = directory.save() {
-            directory.remove();
-            return Err(failure);
+        match directory.save().and_then(|()| directory.write_guide()) {
+            Ok(()) => Ok(directory),
+            Err(failure) => {
+                directory.remove();
+                Err(failure)
+            }
         }
-        Ok(directory)
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -68,15 +74,20 @@ impl Directory {
                 Err(_) => Err(cause),
             }
         });
-        written.map_err(|cause| {
-            let remedy = "Name a directory that can be written to, on a disk with room";
-            Failure::of_file("write", &path, cause, remedy)
-        })
+        written.map_err(|cause| Failure::of_file("write", &path, cause, REMEDY))
+    }
+
+    fn write_guide(&self) -> Result<(), Failure> {
+        let path = self.path.join(GUIDE);
+        fs::write(&path, guide::text())
+            .map_err(|cause| Failure::of_file("write", &path, cause, REMEDY))
     }
 
     /// Takes away what was made, as far as nothing was recorded.
     pub(crate) fn remove(self) {
-        let _ = fs::remove_file(self.path.join(MANIFEST));
+        for file in [MANIFEST, GUIDE] {
+            let _ = fs::remove_file(self.path.join(file));
+        }
         for table in Table::ALL {
             let _ = fs::remove_dir(self.path.join(table.name()));
         }
