@@ -195,23 +195,3 @@ fn the_largest_pages_stay_below_ten_megabytes() {
     let page = page_of((0..4).map(process).collect());
     assert!(page.len() < 10_000_000, "{} bytes", page.len());
 }
-
-#[test]
-#[ignore = "writes pages to look at into target/samples"]
-fn samples() {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/samples");
-    std::fs::create_dir_all(&directory).expect("the target directory is ours");
-    let pages = [
-        ("stripes", vec![sample::stripes()]),
-        ("one", vec![sample::waves(4711, 1, 30.0)]),
-        (
-            "many",
-            vec![sample::waves(4711, 40, 600.0), sample::waves(4712, 9, 30.0)],
-        ),
-        ("hostile", vec![sample::hostile(13), sample::untouched(14)]),
-    ];
-    for (name, close) in pages {
-        let path = directory.join(format!("{name}.html"));
-        write(&sample::analysis(close), &path).expect("it can be written");
-    }
-}

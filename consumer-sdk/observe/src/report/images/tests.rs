@@ -188,18 +188,3 @@ fn texts_do_not_overlap_and_stay_within_the_picture() {
         }
     }
 }
-
-#[test]
-#[ignore = "writes pictures to look at into target/samples"]
-fn samples() {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/samples");
-    let processes = vec![
-        sample::stripes(),
-        sample::waves(40, 40, 600.0),
-        sample::waves(41, 1, 30.0),
-        sample::hostile(13),
-    ];
-    for format in [Format::Png, Format::Svg] {
-        write(&sample::analysis(processes.clone()), &directory, format).expect("it can be written");
-    }
-}
