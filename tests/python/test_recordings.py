@@ -11,7 +11,7 @@ from typing import Any, Dict
 
 import duckdb
 from recording import Dump, Recorder, in_each_engine, manifest, one, record, rows, segment_gone
-from support import TOUCH, Running, TestCase, Touch, wait_until
+from support import EPOCHS_TO_SETTLE, TOUCH, Running, TestCase, Touch, wait_until
 
 PHASES = os.environ["VMMLOAD_PHASES"]
 DOCS = Path(os.environ["VMMLOAD_DOCS"])
@@ -78,6 +78,10 @@ class Contents(Recordings):
     def test_marks_and_named_mappings_are_those_that_dump_shows(self) -> None:
         with Running([PHASES]) as guest:
             guest.line()
+            # What it has mapped so far is to be in the table for both.
+            with guest.consumer() as consumer:
+                goal = consumer.info.epoch + EPOCHS_TO_SETTLE
+                wait_until(f"epoch {goal}", lambda: consumer.info.epoch >= goal)
             dump = Dump(guest.pid)
             with Recorder(self.place, "--pid", str(guest.pid)) as recorder:
                 recorder.wait_for_rows("processes")
