@@ -201,12 +201,14 @@ class Ends(Recordings):
     def test_what_a_killed_program_has_published_is_kept(self) -> None:
         with self.start() as recorder:
             (pid,) = one(self.place, "processes", "pid")
+            # What the recorder has was published.
+            wait_until("event", lambda: one(self.place, "processes", "events")[0] >= 64)
             os.kill(pid, signal.SIGKILL)
             self.assertEqual(recorder.end()[0], -signal.SIGKILL)
             segment_gone(pid)
         self.assertEqual(one(self.place, "processes", '"end"'), ("died",))
         self.assertEqual((manifest(self.place)["end"], manifest(self.place)["status"]), ("complete", 137))
-        self.assertGreater(len(rows(self.place, "events", "addr")), 20)
+        self.assertGreaterEqual(len(rows(self.place, "events", "addr")), 64)
 
     def test_a_recorder_that_is_killed_leaves_complete_files_and_a_program_that_goes_on(self) -> None:
         with self.start() as recorder:

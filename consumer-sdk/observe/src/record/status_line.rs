@@ -36,7 +36,7 @@ impl StatusLine {
 
     /// Draws it anew, when it is time to.
     pub(crate) fn draw(&mut self, totals: impl FnOnce() -> Totals) {
-        if !self.next.is_some_and(|next| Instant::now() >= next) {
+        if self.next.is_none_or(|next| Instant::now() < next) {
             return;
         }
         self.next = Some(Instant::now() + PAUSE);
