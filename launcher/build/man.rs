@@ -221,7 +221,8 @@ fn heading(arg: &Arg) -> Vec<Inline> {
 fn environment(roff: &mut Roff, command: &Command) {
     paragraphs(roff, include_str!("man/environment.txt"));
     let run = command.find_subcommand("run").expect("there is run");
-    let is_setting = |arg: &&Arg| !arg.is_positional() && arg.get_id() != "help";
+    let is_setting =
+        |arg: &&Arg| !arg.is_positional() && !arg.is_hide_set() && arg.get_id() != "help";
     for arg in run.get_arguments().filter(is_setting) {
         let option = arg.get_long().expect("every setting has a long name");
         let variable = option.to_uppercase().replace('-', "_");
