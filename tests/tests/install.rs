@@ -127,6 +127,17 @@ fn assert_wraps(vmmload: &Path, library: Option<&Path>) {
     assert!(messages.contains(WRAPPED), "{messages}");
 }
 
+/// That the program of views, recordings and reports is found from there.
+#[track_caller]
+fn assert_observes(vmmload: &Path) {
+    let help = output_of(
+        Command::new(vmmload)
+            .args(["report", "--help"])
+            .env("PATH", ""),
+    );
+    assert!(help.contains("vmmload report before"), "{help}");
+}
+
 /// That man finds the page below `share`, and the shells' completions there are those that work.
 #[track_caller]
 fn assert_documented(share: &Path, zsh: &str) {
@@ -213,6 +224,7 @@ fn what_is_installed_below_a_prefix_works_there_and_can_be_removed() {
     assert_eq!(files(&prefix), expected());
     let vmmload = prefix.join("bin/vmmload");
     assert_wraps(&vmmload, Some(&prefix.join("lib/libvmmload_shim.so")));
+    assert_observes(&vmmload);
     assert_documented(&prefix.join("share"), "zsh/site-functions/_vmmload");
     let found = [("PKG_CONFIG_PATH", prefix.join("lib/pkgconfig"))];
     assert_builds(&found, &prefix.join("lib"));
@@ -274,7 +286,7 @@ fn assert_modes(contents: &str) {
         let expected = match &line[..1] {
             "d" => "drwxr-xr-x",
             "l" => "lrwxrwxrwx",
-            _ if line.ends_with("./usr/bin/vmmload") => "-rwxr-xr-x",
+            _ if line.contains(" ./usr/bin/") => "-rwxr-xr-x",
             _ => "-rw-r--r--",
         };
         assert_eq!(&line[..10], expected, "{line}");
@@ -317,6 +329,7 @@ fn a_debian_package_has_it_all_and_works_unpacked() {
     assert_sums(&root);
     let library = root.join(LIBRARIES).join("libvmmload_shim.so");
     assert_wraps(&root.join("usr/bin/vmmload"), Some(&library));
+    assert_observes(&root.join("usr/bin/vmmload"));
     assert_documented(&root.join("usr/share"), "zsh/vendor-completions/_vmmload");
     let lintian = packages::program("/usr/bin/lintian", "lintian");
     let mut command = Command::new(lintian);
