@@ -20,7 +20,7 @@ pub(super) struct Extent {
     /// When the first and the last epoch began.
     pub(super) first_ns: i64,
     pub(super) last_ns: i64,
-    /// How long an epoch lasts, but for the longest ones; no column is narrower.
+    /// How long an epoch lasts, as a rule; no column is narrower.
     pub(super) epoch_ns: i64,
     /// How long one row of the table may last: neither is any column narrower than that.
     pub(super) row_ns: i64,
@@ -78,6 +78,12 @@ impl Axis {
     /// Width of a column, nanoseconds.
     pub(super) fn width_ns(&self) -> u64 {
         self.width_ns
+    }
+
+    /// Left edge of a column, CLOCK_MONOTONIC nanoseconds.
+    pub(super) fn left_ns(&self, column: usize) -> i64 {
+        let along = self.width_ns.saturating_mul(column as u64);
+        self.start_ns.saturating_add_unsigned(along)
     }
 
     /// Left edge of the first column, CLOCK_MONOTONIC nanoseconds.

@@ -43,7 +43,7 @@ pub(super) fn look(recording: &Recording, facts: Facts) -> Result<Process, Failu
     });
 
     let axis = Axis::new(extent(&epochs, &touched, &facts, resolution));
-    let epochs_in_columns = Epochs::in_columns(&epoch_rows, &axis)?;
+    let (epochs_in_columns, told_by) = Epochs::in_columns(&epoch_rows, &axis)?;
     let layout = Layout::of(&touched, &groups);
     let cells = Cells::read(
         &event_rows,
@@ -66,6 +66,7 @@ pub(super) fn look(recording: &Recording, facts: Facts) -> Result<Process, Failu
             start: clock.seconds(axis.start_ns()),
             width: axis.width_ns() as f64 / 1e9,
             epochs: epochs_in_columns,
+            told_by,
             rows: layout.rows,
             bands: layout.bands,
             cells: cells.cells,
@@ -100,7 +101,8 @@ fn extent(epochs: &Epochs, touched: &Touched, facts: &Facts, resolution: Option<
         () if count < 2 => facts.interval_ns.max(1),
         // They are all about as long.
         () if ninety <= mean.saturating_add(mean / 4) => mean,
-        () => ninety,
+        // What lasts longer is told in several columns.
+        () => epochs.tracking.median_ns as i64,
     };
     Extent {
         first_ns,

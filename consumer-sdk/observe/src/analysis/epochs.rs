@@ -63,19 +63,29 @@ impl Epochs {
         Ok(sums.finish())
     }
 
-    /// How many epochs began in each column.
+    /// How many epochs began in each column, and which column tells of each: see [`HeatMap`](super::model::HeatMap).
     ///
     /// # Errors
     /// See [`Self::read`].
-    pub(super) fn in_columns(rows: &Rows, axis: &Axis) -> Result<Vec<u32>, Failure> {
+    pub(super) fn in_columns(rows: &Rows, axis: &Axis) -> Result<(Vec<u32>, Vec<u32>), Failure> {
         let mut columns = vec![0; axis.columns()];
-        rows.visit(&["start_ns"], |batch| {
-            for &start in batch.i64("start_ns")? {
-                columns[axis.column(start)] += 1;
+        let mut ends = vec![i64::MIN; axis.columns()];
+        rows.visit(&["start_ns", "end_ns"], |batch| {
+            for (&start, &end) in batch.i64("start_ns")?.iter().zip(batch.i64("end_ns")?) {
+                let column = axis.column(start);
+                columns[column] += 1;
+                ends[column] = ends[column].max(end);
             }
             Ok(())
         })?;
-        Ok(columns)
+        let mut told_by: Vec<u32> = (0..axis.columns() as u32).collect();
+        for column in 1..axis.columns() {
+            let before = told_by[column - 1];
+            if columns[column] == 0 && ends[before as usize] > axis.left_ns(column) {
+                told_by[column] = before;
+            }
+        }
+        Ok((columns, told_by))
     }
 }
 

@@ -112,6 +112,9 @@ pub(crate) struct HeatMap {
     pub(crate) width: f64,
     /// Finished epochs that began in each column.
     pub(crate) epochs: Vec<u32>,
+    /// Which column tells of each: itself, or, where none of its own epochs began, the earlier one with an epoch that lasted
+    /// into it.
+    pub(crate) told_by: Vec<u32>,
     /// By address, lowest first.
     pub(crate) rows: Vec<HeatRow>,
     /// Which rows lie in one mapping, in the order of the rows.
@@ -150,8 +153,9 @@ impl HeatMap {
     }
 
     /// How hot a cell is: the share of its touched pages that were touched in an average epoch, by events of the kinds
-    /// given; at most 1.
+    /// given; at most 1. An epoch that lasts over several columns is the same in all of them.
     pub(crate) fn intensity(&self, row: usize, column: usize, kinds: &[usize]) -> f64 {
+        let column = self.told_by[column] as usize;
         let index = row * self.columns() + column;
         let events: u64 = kinds
             .iter()

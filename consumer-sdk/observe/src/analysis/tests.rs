@@ -419,3 +419,41 @@ proptest! {
         prop_assert_eq!(last.hot + last.warm + last.cool + last.cold, process.pages);
     }
 }
+
+#[test]
+fn an_epoch_that_lasts_over_several_columns_is_told_in_all_of_them() {
+    let mut sample = Sample::new();
+    sample.process(PID, "./solver", vec![("events", 6.into())]);
+    sample.mapping(PID, 1, 0x100, 1, "[heap]");
+    // The fourth one lasts as long as five; of the tenth nothing is known.
+    let epochs = [
+        (1, 2),
+        (2, 3),
+        (3, 4),
+        (4, 9),
+        (9, 10),
+        (11, 12),
+        (12, 13),
+        (13, 14),
+    ];
+    for (start, end) in epochs {
+        let row = vec![
+            ("epoch", i64::from(start).into()),
+            ("start_ns", start_of(start).into()),
+            ("end_ns", start_of(end).into()),
+        ];
+        sample.row(Table::Epochs, PID, 0, row);
+    }
+    for epoch in [1, 3, 4, 9, 11, 12] {
+        sample.event(PID, written(epoch, 0x100, 1));
+    }
+    let heat = process(&sample).heat;
+    assert_eq!(heat.epochs, [1, 1, 1, 1, 0, 0, 0, 0, 1, 0, 1, 1, 1]);
+    assert_eq!(heat.told_by, [0, 1, 2, 3, 3, 3, 3, 3, 8, 9, 10, 11, 12]);
+    let hot: Vec<f64> = (0..13)
+        .map(|column| heat.intensity(0, column, &[0]))
+        .collect();
+    let expected = [1, 0, 1, 1, 1, 1, 1, 1, 1, 0, 1, 1, 0].map(f64::from);
+    assert_eq!(hot, expected);
+    assert_eq!(heat.cells[0].iter().sum::<u32>(), 6);
+}

@@ -115,6 +115,7 @@ pub(crate) fn process(
         start: 0.0,
         width,
         epochs: vec![((width * 10.0) as u32).max(1); columns],
+        told_by: (0..columns as u32).collect(),
         rows: (0..rows).map(row).collect(),
         bands: (0..rows.div_ceil(each)).map(band).collect(),
         cells,

@@ -197,6 +197,7 @@ fn cells(process: &Process) -> String {
         "width": heat.width * unit.per_second,
         "loads": process.distribution.loads_watched,
         "epochs": heat.epochs,
+        "told_by": heat.told_by,
         "steps": steps,
         "folds": folds,
         "rows": rows,

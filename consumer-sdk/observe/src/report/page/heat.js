@@ -55,8 +55,9 @@ class HeatMap {
 
   /** Share of the row's touched pages that were touched in an average epoch of the column. */
   share(kinds, row, column) {
-    const events = kinds.reduce((sum, kind) => sum + this.events(kind, row, column), 0);
-    const most = this.data.rows[row][2] * Math.max(1, this.data.epochs[column]);
+    const told = this.data.told_by[column];
+    const events = kinds.reduce((sum, kind) => sum + this.events(kind, row, told), 0);
+    const most = this.data.rows[row][2] * Math.max(1, this.data.epochs[told]);
     return most > 0 ? Math.min(1, events / most) : 0;
   }
 
@@ -77,19 +78,22 @@ class HeatMap {
   /** What is told of a cell. */
   describe(step, column, marks) {
     const { data } = this;
-    const from = data.start + column * data.width;
+    // Where an epoch lasted over several columns, of all of them.
+    const told = data.told_by[column];
+    const from = data.start + told * data.width;
+    const to = data.start + (data.told_by.lastIndexOf(told) + 1) * data.width;
     const digits = Math.min(6, Math.max(0, Math.ceil(1 - Math.log10(data.width))));
-    const time = `${from.toFixed(digits)} to ${(from + data.width).toFixed(digits)} ${data.unit}`;
+    const time = `${from.toFixed(digits)} to ${to.toFixed(digits)} ${data.unit}`;
     const row = data.steps[step];
     if (row < 0) return `${inBytes(data.folds[step])} of addresses are left out here: nothing touched them.`;
     const [start, end, pages] = data.rows[row];
     const band = this.bandOf(row);
     const lines = [band ? band[2] : "no mapping is known here", `0x${start.toString(16)} to 0x${end.toString(16)}`, time];
-    const said = marks.filter((mark) => mark.time >= from && mark.time < from + data.width);
+    const said = marks.filter((mark) => mark.time >= from && mark.time < to);
     if (said.length) lines.push(`marks: ${said.slice(0, 5).map((mark) => mark.name).join(", ")}${said.length > 5 ? " …" : ""}`);
-    const [write, read, kernel] = [0, 1, 2].map((kind) => this.events(kind, row, column));
+    const [write, read, kernel] = [0, 1, 2].map((kind) => this.events(kind, row, told));
     const watched = data.loads ? `${grouped(read)} read, ` : "";
-    const epochs = data.epochs[column];
+    const epochs = data.epochs[told];
     lines.push(`events: ${grouped(write)} write, ${watched}${grouped(kernel)} kernel, in ${epochs === 1 ? "1 epoch" : `${grouped(epochs)} epochs`}`);
     const share = this.share(this.kinds, row, column) * 100;
     const shown = share > 0 && share < 0.1 ? "less than 0.1" : share.toFixed(share < 10 ? 1 : 0);
