@@ -12,6 +12,8 @@ use serde_json::json;
 /// Characters of a mapping's name that are kept: the middle of what is longer is left out.
 const LONGEST_NAME: usize = 160;
 const HEIGHT: usize = 620;
+/// Most lines between mappings.
+const MOST_LINES: f64 = 80.0;
 
 /// The chart with its controls, as HTML.
 pub(super) fn figure(id: &str, process: &Process) -> String {
@@ -136,10 +138,17 @@ fn between_bands(heat: &HeatMap, ladder: &Ladder) -> Vec<plotly::layout::Shape> 
                 .line(ShapeLine::new().width(0.).color("#ffffff")),
         ),
     });
-    let ends = heat.bands.iter().skip(1).map(|band| {
+    // Where there are very many, they would be all that is seen.
+    let apart = ladder.height / MOST_LINES;
+    let mut last = 0.0;
+    let ends = heat.bands.iter().skip(1).filter_map(|band| {
         let bottom = ladder.extent(band).0;
-        across(ShapeType::Line, bottom, bottom)
-            .line(ShapeLine::new().width(1.).color("rgba(90,96,104,0.55)"))
+        if bottom - last < apart {
+            return None;
+        }
+        last = bottom;
+        let line = ShapeLine::new().width(1.).color("rgba(90,96,104,0.55)");
+        Some(across(ShapeType::Line, bottom, bottom).line(line))
     });
     folds.chain(ends).collect()
 }

@@ -73,6 +73,9 @@ pub(super) fn draw<DB: DrawingBackend>(
     Ok(bitmap)
 }
 
+/// Pixels between lines where mappings begin, at least: where there are very many, they would be all that is seen.
+const BETWEEN_LINES: i32 = 8;
+
 /// One bitmap of all cells: each pixel has the colour of the cell that its middle lies in.
 fn cells<DB: DrawingBackend>(chart: &Plane<'_, DB>, process: &Process, ladder: &Ladder) -> Bitmap {
     let heat = &process.heat;
@@ -138,7 +141,12 @@ fn bands<DB: DrawingBackend>(
         .map(|band| ladder.extent(band))
         .map(|(bottom, top)| (y_of(bottom), y_of(top)))
         .collect();
+    let mut last = rows.end;
     for &(bottom, _) in extents.iter().skip(1) {
+        if last - bottom < BETWEEN_LINES {
+            continue;
+        }
+        last = bottom;
         let line = [(columns.start, bottom), (columns.end, bottom)];
         area.draw(&PathElement::new(line, BORDER.stroke_width(1)))?;
     }
