@@ -11,6 +11,7 @@ use crate::analysis::model::Analysis;
 use crate::analysis::{self, Choice};
 use crate::failure::{Failure, Outcome};
 use crate::recording::reader::Recording;
+use crate::report::whole_file;
 use crate::typed::DiffArgs;
 use compare::Comparison;
 use std::io::{self, Write};
@@ -27,10 +28,7 @@ pub(crate) fn run(args: &DiffArgs) -> Outcome {
         None => io::stdout()
             .lock()
             .write_all(text::report(&comparison).as_bytes())?,
-        Some(path) => std::fs::write(path, html::page(&comparison)).map_err(|cause| {
-            let remedy = "Name a file in a directory that can be written to";
-            Failure::of_file("write", path, cause, remedy)
-        })?,
+        Some(path) => whole_file::write(path, html::page(&comparison).as_bytes())?,
     }
     Ok(0)
 }

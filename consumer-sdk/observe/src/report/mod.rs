@@ -8,7 +8,7 @@ pub(crate) mod page;
 #[cfg(test)]
 mod sample;
 mod text;
-mod whole_file;
+pub(crate) mod whole_file;
 
 use crate::analysis::model::Process;
 use crate::analysis::{self, Choice};
