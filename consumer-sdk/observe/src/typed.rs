@@ -91,6 +91,8 @@ pub(crate) enum SortKey {
 #[derive(Debug, clap::Args)]
 #[command(
     group = ArgGroup::new("what").required(true).args(["pid", "command"]),
+    override_usage = "vmmload record [OPTIONS] -o DIR [--] COMMAND [ARG]...\n       \
+                      vmmload record [OPTIONS] -o DIR --pid PID",
     after_help = "\
 With COMMAND, the exit status is the command's, and everything from COMMAND on belongs to it. Ctrl-C ends the
 command, and the recording with it; with --pid it ends the recording alone. What was recorded until then is valid.
