@@ -10,9 +10,10 @@
 //! nothing. But a thread that sleeps nearly all the time would never have paid for the few pages that it touches when it
 //! wakes up, and keep everybody's epoch from ending: what is a hundredth of the time that has passed, or less, is a trifle.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::vcpu_log::VcpuLog;
+use crate::host::clock;
 use crate::machine::Arming;
 
 /// So much of the time that has passed, its reciprocal, nobody notices.
@@ -36,8 +37,8 @@ pub(super) struct Pace {
     reads_due_ns: u64,
     /// The longest that any thread is to run first.
     longest_due_ns: u64,
-    /// When that began to count.
-    armed_at: Instant,
+    /// When that began to count, CLOCK_MONOTONIC nanoseconds.
+    armed_ns: u64,
     /// Ticks of the present epoch.
     ticks: u32,
     stretched: u64,
@@ -51,7 +52,7 @@ impl Pace {
             max_overhead: max_overhead.clamp(1, 100).into(),
             reads_due_ns: 0,
             longest_due_ns: 0,
-            armed_at: Instant::now(),
+            armed_ns: clock::monotonic_ns(),
             ticks: 0,
             stretched: 0,
         }
@@ -82,7 +83,7 @@ impl Pace {
     /// armed, or less.
     fn is_trifle(&self, due_ns: u64) -> bool {
         let cost_ns = u128::from(due_ns) * u128::from(self.max_overhead) / 100;
-        cost_ns * TRIFLE <= self.armed_at.elapsed().as_nanos()
+        cost_ns * TRIFLE <= clock::since(self.armed_ns).as_nanos()
     }
 
     /// Whether the epoch ends at this tick: it does when it is `paid`.
@@ -122,7 +123,7 @@ impl Pace {
             log.owe(due);
         }
         carried = carried.saturating_add(self.due_ns(self.loads_ns(touched)));
-        self.armed_at = Instant::now();
+        self.armed_ns = clock::monotonic_ns();
         self.reads_due_ns = carried;
         self.longest_due_ns = longest.max(self.reads_due_ns);
         let again = |pages: u64| pages.saturating_sub(fresh);
