@@ -1,9 +1,11 @@
 /* A thread dies while it owns robust mutexes: the next owner is told, and can repair them. */
 #include "check.h"
 #include <pthread.h>
+#include <semaphore.h>
 
 #define MUTEXES 20
 static pthread_mutex_t mutexes[MUTEXES];
+static sem_t owned;
 
 static void *die_as_owner(void *unused)
 {
@@ -23,6 +25,7 @@ static void *wait_for_it(void *mutex)
 static void *own_for_a_while(void *mutex)
 {
     CHECK(pthread_mutex_lock(mutex) == 0);
+    CHECK(sem_post(&owned) == 0);
     usleep(50000);
     return NULL;
 }
@@ -43,8 +46,9 @@ int main(void)
     }
 
     /* One waits in the kernel while the owner dies. */
+    CHECK(sem_init(&owned, 0, 0) == 0);
     CHECK(pthread_create(&owner, NULL, own_for_a_while, &mutexes[0]) == 0);
-    usleep(20000);
+    CHECK(sem_wait(&owned) == 0);
     CHECK(pthread_create(&waiter, NULL, wait_for_it, &mutexes[0]) == 0);
     CHECK(pthread_join(owner, NULL) == 0 && pthread_join(waiter, NULL) == 0);
 
