@@ -24,6 +24,7 @@ pub mod packages;
 pub mod preload;
 mod program;
 pub mod python;
+pub mod recorded;
 pub mod ring;
 pub mod scratch;
 pub mod script;

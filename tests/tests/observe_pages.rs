@@ -5,9 +5,9 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 use vmmload_tests::python::Environment;
+use vmmload_tests::recorded::record_touches;
 use vmmload_tests::scratch::Scratch;
-use vmmload_tests::watched::several_epochs;
-use vmmload_tests::{Guest, Session, machine, observe, packages, vmmload};
+use vmmload_tests::{machine, observe, packages};
 
 /// Pages that the guest writes, and how often.
 const PAGES: u64 = 300;
@@ -23,30 +23,6 @@ const CHARTS: [&str; 7] = [
     "working-set",
     "huge-pages",
 ];
-
-/// Records a guest that writes its pages some epochs apart.
-#[track_caller]
-fn record(to: &Path) {
-    let mut recorder = Command::new(observe());
-    recorder
-        .args(["record", "--quiet", "--interval", "20ms", "-o"])
-        .arg(to)
-        .arg("--")
-        .arg(Guest::new("tracking/touch").path())
-        .args([&PAGES.to_string(), "1"])
-        .env("VMMLOAD_LAUNCHER", vmmload());
-    let mut guest = Session::start(recorder);
-    // Where its buffers are.
-    guest.line();
-    for _ in 0..TIMES {
-        guest.send("w");
-        assert_eq!(guest.line(), "done w");
-        std::thread::sleep(several_epochs());
-    }
-    guest.send("q");
-    let status = guest.finish();
-    assert!(status.success(), "{status}");
-}
 
 /// `vmmload report`, with what belongs to these options.
 fn report(recording: &Path, options: &[(&str, &Path)]) -> Output {
@@ -105,7 +81,7 @@ fn a_browser_shows_every_chart_with_what_was_recorded() {
     }
     let scratch = Scratch::new();
     let (recording, page) = (scratch.path().join("run"), scratch.path().join("run.html"));
-    record(&recording);
+    record_touches(&recording, PAGES, TIMES, "write");
     assert_reported(&report(&recording, &[("-o", &page)]));
     let size = std::fs::metadata(&page).expect("it was written").len();
     assert!(size < 10_000_000, "{size}");
@@ -157,7 +133,7 @@ fn the_heat_map_answers_the_mouse() {
     }
     let scratch = Scratch::new();
     let (recording, page) = (scratch.path().join("run"), scratch.path().join("run.html"));
-    record(&recording);
+    record_touches(&recording, PAGES, TIMES, "write");
     assert_reported(&report(&recording, &[("-o", &page)]));
     let closer = &opened(&page, &scratch)["closer"];
     let tip = closer["tip"].as_str().expect("something is told");
@@ -179,7 +155,7 @@ fn pictures_are_written_for_each_chart() {
     let scratch = Scratch::new();
     let recording = scratch.path().join("run");
     let (png, svg) = (scratch.path().join("png"), scratch.path().join("svg"));
-    record(&recording);
+    record_touches(&recording, PAGES, TIMES, "write");
     assert_reported(&report(&recording, &[("--png", &png), ("--svg", &svg)]));
     for (directory, ending, begin) in [
         (&png, "png", b"\x89PNG".as_slice()),
@@ -210,7 +186,7 @@ fn a_page_that_cannot_be_written_is_told_and_leaves_nothing() {
     }
     let scratch = Scratch::new();
     let recording = scratch.path().join("run");
-    record(&recording);
+    record_touches(&recording, PAGES, TIMES, "write");
     let nowhere = scratch.path().join("none/run.html");
     let output = report(&recording, &[("-o", &nowhere)]);
     assert_eq!(output.status.code(), Some(125));

@@ -1,12 +1,11 @@
 //! `vmmload report` and `vmmload diff` of what `vmmload record` has recorded.
 
-use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
+use vmmload_tests::recorded::record_touches;
 use vmmload_tests::scratch::Scratch;
-use vmmload_tests::watched::several_epochs;
-use vmmload_tests::{Guest, Session, machine, observe, vmmload};
+use vmmload_tests::{machine, observe, vmmload};
 
 /// Runs the observer and gives what it says.
 fn run(arguments: &[&str]) -> Output {
@@ -35,38 +34,6 @@ fn complaint(arguments: &[&str]) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// Records the guest that writes so many pages, each once, and again some epochs later, so many times in all.
-#[track_caller]
-fn record(to: &Path, pages: u32, times: u32, track: &str) {
-    let mut recorder = Command::new(observe());
-    recorder
-        .args([
-            "record",
-            "--quiet",
-            "--interval",
-            "20ms",
-            "--track",
-            track,
-            "-o",
-        ])
-        .arg(to)
-        .arg("--")
-        .arg(Guest::new("tracking/touch").path())
-        .args([&pages.to_string(), "1"])
-        .env("VMMLOAD_LAUNCHER", vmmload());
-    let mut guest = Session::start(recorder);
-    // Where its buffers are.
-    guest.line();
-    for _ in 0..times {
-        guest.send("w");
-        assert_eq!(guest.line(), "done w");
-        std::thread::sleep(several_epochs());
-    }
-    guest.send("q");
-    let status = guest.finish();
-    assert!(status.success(), "{status}");
-}
-
 /// The process that a report tells of.
 #[track_caller]
 fn pid_in(report: &str) -> &str {
@@ -86,7 +53,7 @@ fn a_report_tells_the_pages_that_the_program_touched() {
     }
     let scratch = Scratch::new();
     let directory = scratch.path().join("recording");
-    record(&directory, 2000, 3, "write");
+    record_touches(&directory, 2000, 3, "write");
     let directory = directory.to_str().expect("UTF-8");
     let all = told(&["report", directory]);
     assert!(
@@ -112,8 +79,8 @@ fn a_comparison_tells_that_a_program_touched_more() {
     }
     let scratch = Scratch::new();
     let [before, after] = ["before", "after"].map(|name| scratch.path().join(name));
-    record(&before, 500, 2, "write");
-    record(&after, 1500, 2, "readwrite");
+    record_touches(&before, 500, 2, "write");
+    record_touches(&after, 1500, 2, "readwrite");
     let page = scratch.path().join("change.html");
     let [before, after, page] = [&before, &after, &page].map(|path| path.to_str().expect("UTF-8"));
     let text = told(&["diff", before, after]);

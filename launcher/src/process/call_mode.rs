@@ -83,7 +83,7 @@ struct Outside {
 struct Phase {
     /// The pace outside, before it.
     pace: Option<u64>,
-    /// It is not yet known that this is better.
+    /// A trial: it ends where it turns out to be no better.
     on_trial: bool,
     window: Window,
 }

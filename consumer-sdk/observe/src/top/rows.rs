@@ -88,7 +88,7 @@ pub(crate) struct MappingRow {
     pub(crate) mapped: u64,
     /// As in /proc/PID/maps; empty where not known.
     pub(crate) permissions: String,
-    /// For people, but not yet for terminals.
+    /// As the program has it, control characters included: the view replaces those.
     pub(crate) name: String,
     /// It is not there any more.
     pub(crate) is_retired: bool,

@@ -75,7 +75,7 @@ pub(crate) type Rates = [f64; 3];
 #[derive(Clone, Debug)]
 pub(crate) struct ProcessSample {
     pub(crate) key: Key,
-    /// For people, but not yet for terminals.
+    /// As the program has it, control characters included: the view replaces those.
     pub(crate) command: String,
     pub(crate) status: Status,
     /// What is watched.

@@ -17,23 +17,14 @@ use vmmload_consumer::{PAGE_SIZE, Status, Track};
 /// Least height at which there is a picture below the table.
 const LEAST_FOR_STRIP: u16 = 14;
 
-const fn column(title: &'static str, width: u16, key: Option<SortKey>, from: u16) -> Column {
-    Column {
-        title,
-        width,
-        key,
-        from,
-    }
-}
-
 const COLUMNS: [Column; 7] = [
-    column("ADDRESS", 12, Some(SortKey::Pid), 46),
-    column("PERM", 4, None, 90),
-    column("SIZE", 8, None, 58),
-    column("EVENTS/S", 8, Some(SortKey::Events), 0),
-    column("PAGES", 6, Some(SortKey::Pages), 0),
-    column("TOUCHED", 7, None, 52),
-    column("W/R/K %", 8, Some(SortKey::Writes), 70),
+    Column::new("ADDRESS", 12, Some(SortKey::Pid), 46),
+    Column::new("PERM", 4, None, 90),
+    Column::new("SIZE", 8, None, 58),
+    Column::new("EVENTS/S", 8, Some(SortKey::Events), 0),
+    Column::new("PAGES", 6, Some(SortKey::Pages), 0),
+    Column::new("TOUCHED", 7, None, 52),
+    Column::new("W/R/K %", 8, Some(SortKey::Writes), 70),
 ];
 
 /// Draws a process, and gives how many rows of its table fit.

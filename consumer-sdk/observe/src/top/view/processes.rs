@@ -16,26 +16,17 @@ use vmmload_consumer::{PAGE_SIZE, Status};
 /// Least height at which there is a picture below the table.
 const LEAST_FOR_STRIP: u16 = 14;
 
-const fn column(title: &'static str, width: u16, key: Option<SortKey>, from: u16) -> Column {
-    Column {
-        title,
-        width,
-        key,
-        from,
-    }
-}
-
 const COLUMNS: [Column; 10] = [
-    column("PID", 7, Some(SortKey::Pid), 0),
-    column("EVENTS/S", 8, Some(SortKey::Events), 0),
-    column("PAGES", 6, Some(SortKey::Pages), 0),
-    column("BYTES", 8, None, 72),
-    column("TOUCHED", 7, None, 48),
-    column("W/R/K %", 8, Some(SortKey::Writes), 64),
-    column("LOST", 5, Some(SortKey::Lost), 54),
-    column("AGE", 5, None, 60),
-    column("EPOCH", 8, None, 100),
-    column("COST", 6, None, 110),
+    Column::new("PID", 7, Some(SortKey::Pid), 0),
+    Column::new("EVENTS/S", 8, Some(SortKey::Events), 0),
+    Column::new("PAGES", 6, Some(SortKey::Pages), 0),
+    Column::new("BYTES", 8, None, 72),
+    Column::new("TOUCHED", 7, None, 48),
+    Column::new("W/R/K %", 8, Some(SortKey::Writes), 64),
+    Column::new("LOST", 5, Some(SortKey::Lost), 54),
+    Column::new("AGE", 5, None, 60),
+    Column::new("EPOCH", 8, None, 100),
+    Column::new("COST", 6, None, 110),
 ];
 
 /// Draws it, and gives how many rows fit.

@@ -19,6 +19,22 @@ pub(super) struct Column {
     pub(super) from: u16,
 }
 
+impl Column {
+    pub(super) const fn new(
+        title: &'static str,
+        width: u16,
+        key: Option<SortKey>,
+        from: u16,
+    ) -> Self {
+        Self {
+            title,
+            width,
+            key,
+            from,
+        }
+    }
+}
+
 /// One line of a table.
 #[derive(Clone, Debug)]
 pub(super) struct Line {
