@@ -10,6 +10,7 @@ pub mod call_modes;
 pub mod counts;
 pub mod data;
 mod diff;
+mod doing;
 pub mod dump;
 mod guest;
 pub mod guest_library;

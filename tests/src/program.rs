@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::diff::difference;
+use crate::doing::doing;
 use crate::outcome::tail;
 use crate::scratch::Scratch;
 use crate::{Guest, Link, Outcome, machine, needs, vmmload};
@@ -371,28 +372,6 @@ pub(crate) fn wait(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
         std::thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(10));
     }
-}
-
-/// What each thread of a process is doing, as the kernel tells it.
-pub(crate) fn doing(pid: u32) -> String {
-    let read = |path: String| std::fs::read_to_string(path).unwrap_or_default();
-    let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else {
-        return format!("process {pid} is gone");
-    };
-    let shown = tasks.flatten().take(10).map(|task| {
-        let task = task.path().display().to_string();
-        let status = read(format!("{task}/status"));
-        let state = status
-            .lines()
-            .find(|line| line.starts_with("State:"))
-            .unwrap_or("State: unknown");
-        format!(
-            "{task}: {state}, in {}, system call {}",
-            read(format!("{task}/wchan")),
-            read(format!("{task}/syscall")).trim()
-        )
-    });
-    shown.collect::<Vec<_>>().join("\n")
 }
 
 /// Kills a child started by this harness, with everything in its group.

@@ -6,7 +6,8 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use crate::program::{doing, kill_group, remove_segment_of_killed, wait};
+use crate::doing::doing;
+use crate::program::{kill_group, remove_segment_of_killed, wait};
 use crate::{machine, needs};
 
 /// How long a single answer may take.
