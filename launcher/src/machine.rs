@@ -189,6 +189,18 @@ impl Machine {
         self.arming.get().copied()
     }
 
+    /// Has stores to pages that were taken out of dirty rings be seen again, `taken` of them.
+    ///
+    /// # Errors
+    /// As [`Vm::reset_dirty_rings`], and what changing a memory slot says.
+    pub(crate) fn rearm_writes(&self, taken: u32) -> io::Result<()> {
+        match self.vm.reset_dirty_rings(taken)? {
+            true => Ok(()),
+            // Those that KVM has forgotten are seen like all others once it has no translation of them.
+            false => self.rearm_reads(Rearm::Drop),
+        }
+    }
+
     /// Has accessed bits that were cleared appear again at the next access to their pages.
     ///
     /// # Errors

@@ -374,3 +374,51 @@ pub(crate) fn raise(signal: i32) {
         );
     }
 }
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use std::sync::atomic::AtomicBool;
+
+    use super::super::threads;
+    use super::*;
+
+    const DISTURBANCE: i32 = libc::SIGUSR2;
+
+    static CAUGHT: AtomicU32 = AtomicU32::new(0);
+
+    extern "C" fn count(_: i32) {
+        CAUGHT.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Runs `f` while the calling thread gets one signal after the other, whose handler does nothing. Also returns how many
+    /// came.
+    pub(crate) fn disturbed<T>(f: impl FnOnce() -> T) -> (T, u32) {
+        set_action(
+            DISTURBANCE,
+            &KernelAction {
+                handler: count as *const () as u64,
+                flags: SA_RESTORER,
+                restorer: (&raw const vmmload_restorer) as u64,
+                mask: 0,
+            },
+        );
+        let (before, is_done) = (CAUGHT.load(Ordering::Relaxed), AtomicBool::new(false));
+        let came = || CAUGHT.load(Ordering::Relaxed) - before;
+        let thread = threads::id();
+        let outcome = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_done.load(Ordering::Acquire) {
+                    // SAFETY: neither touches memory; the thread waits for this one.
+                    unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, DISTURBANCE) };
+                }
+            });
+            while came() == 0 {
+                std::hint::spin_loop();
+            }
+            let outcome = f();
+            is_done.store(true, Ordering::Release);
+            outcome
+        });
+        (outcome, came())
+    }
+}

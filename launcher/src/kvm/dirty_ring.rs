@@ -90,6 +90,11 @@ impl DirtyRing {
         Some(page)
     }
 
+    /// Pops all that wait; how many they were.
+    pub(crate) fn take_all(&mut self) -> u32 {
+        std::iter::from_fn(|| self.pop(0)).count() as u32
+    }
+
     /// Whether an entry waits to be popped.
     pub(crate) fn is_waiting(&self) -> bool {
         self.is_dirty(self.next)

@@ -21,6 +21,7 @@ use std::io;
 use kvm_bindings::kvm_regs;
 
 use super::pages::{Pages, STRIDE_BYTES};
+use super::rearm::Rearm;
 use super::run_guest;
 use crate::host::processor;
 use crate::kvm::dirty_ring::DirtyRing;
@@ -59,6 +60,9 @@ const FEW_PAGES: u64 = 4;
 
 /// How many times longer a certain fault is than a store that the processor logs, at least.
 const FAULT_TO_LOGGED: u64 = 5;
+
+/// Pages are armed again if the process was stopped meanwhile, but not for ever.
+const MOST_STOPS: u32 = 100;
 
 /// Who notes the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,23 +147,30 @@ pub(crate) fn store_ns(vcpu: &mut Vcpu, ring: &mut DirtyRing) -> io::Result<u64>
     arm(vcpu, ring, &pages)?;
     let cycles = access_all(vcpu, &pages, STORE)?;
     // The program's ring begins empty.
-    while ring.pop(0).is_some() {}
-    vcpu.machine().vm.reset_dirty_rings()?;
+    vcpu.machine().rearm_writes(ring.take_all())?;
     Ok(processor::cycles_to_ns(cycles))
 }
 
-/// Has every page stored to, and armed again.
+/// Has every page stored to, and armed again: by the ring, and not because KVM has no translation of it.
 fn arm(vcpu: &mut Vcpu, ring: &mut DirtyRing, pages: &Pages) -> io::Result<()> {
-    access_all(vcpu, pages, STORE)?;
-    while ring.pop(0).is_some() {}
-    let armed = u64::from(vcpu.machine().vm.reset_dirty_rings()?);
-    if armed < pages.count() {
-        return Err(io::Error::other(format!(
-            "of {} pages that were written, {armed} could be armed",
-            pages.count()
-        )));
+    let machine = vcpu.machine();
+    for _ in 0..MOST_STOPS {
+        access_all(vcpu, pages, STORE)?;
+        let taken = ring.take_all();
+        if u64::from(taken) < pages.count() {
+            return Err(io::Error::other(format!(
+                "of {} pages that were written, {taken} were logged",
+                pages.count()
+            )));
+        }
+        if machine.vm.reset_dirty_rings(taken)? {
+            return Ok(());
+        }
+        machine.rearm_reads(Rearm::Drop)?;
     }
-    Ok(())
+    Err(io::Error::other(format!(
+        "this process was stopped {MOST_STOPS} times meanwhile"
+    )))
 }
 
 fn measure(vcpu: &mut Vcpu, ring: &mut DirtyRing) -> io::Result<Measured> {
@@ -201,6 +212,9 @@ fn access_all(vcpu: &mut Vcpu, pages: &Pages, access: [u8; 2]) -> io::Result<u64
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::signals::testing::disturbed;
+    use crate::kvm::caps;
+    use crate::machine::{Machine, Tracking};
 
     fn measured(armed_cycles: u64, armed_exits: u64, dirty_exits: u64) -> Measured {
         Measured {
@@ -239,5 +253,47 @@ mod tests {
     #[test]
     fn the_access_is_where_it_is_replaced() {
         assert_eq!(GUEST[ACCESS_AT..][..2], STORE);
+    }
+
+    /// Set where a test has a process to itself, as one that makes a VM needs.
+    const ALONE: &str = "VMMLOAD_TEST_ALONE";
+
+    #[test]
+    fn every_page_is_armed_again_whatever_signals_come() {
+        if std::env::var_os(ALONE).is_some() {
+            return arm_while_signals_come();
+        }
+        if let Err(cause) = caps::open() {
+            assert!(
+                std::env::var_os("CI").is_none(),
+                "cannot run in CI: {cause}"
+            );
+            eprintln!("SKIPPED: {cause}");
+            return;
+        }
+        let name = "probes::write_log::tests::every_page_is_armed_again_whatever_signals_come";
+        let test = std::env::current_exe().unwrap();
+        let mut alone = std::process::Command::new(test);
+        let alone = alone.args(["--exact", name, "--nocapture"]).env(ALONE, "1");
+        let ended = alone.output().unwrap();
+        assert!(ended.status.success(), "{ended:?}");
+    }
+
+    fn arm_while_signals_come() {
+        let (kvm, caps) = caps::open().unwrap();
+        let tracking = Tracking {
+            ring_entries: 4096,
+            reads: false,
+        };
+        let machine = Machine::create(&kvm, caps, tracking, None).unwrap();
+        let (mut vcpu, ring) = Vcpu::create(machine, 0).unwrap();
+        let (mut ring, pages) = (ring.unwrap(), Pages::new(machine, 500).unwrap());
+        for _ in 0..20 {
+            access_all(&mut vcpu, &pages, STORE).unwrap();
+            let taken = ring.take_all();
+            assert_eq!(u64::from(taken), pages.count());
+            let (armed, signals) = disturbed(|| machine.vm.reset_dirty_rings(taken).unwrap());
+            assert!(armed, "after {signals} signals");
+        }
     }
 }

@@ -86,8 +86,9 @@ impl Harvest {
     pub(super) fn drain_vcpu(&mut self, machine: &Machine, table: &Mappings, id: u32) {
         let full = self.logs.iter_mut().filter(|log| log.id == id);
         if self.ended {
-            full.for_each(|log| log.harvest(Take::Happened, |_| {}));
-            let _ = machine.vm.reset_dirty_rings();
+            let mut taken = 0;
+            full.for_each(|log| log.harvest(Take::Happened, |_| taken += 1));
+            let _ = machine.rearm_writes(taken);
             return;
         }
         let mut target = Target {

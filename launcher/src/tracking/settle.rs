@@ -41,6 +41,8 @@ pub(super) struct Target<'a> {
 pub(super) struct Settler {
     batch: Vec<u64>,
     undecided: Vec<u64>,
+    /// Entries taken out of the rings that are still to be given back, with pages of the program or not.
+    taken: u32,
     /// For the next scan.
     accessed: Accessed,
 }
@@ -50,6 +52,7 @@ impl Settler {
         Self {
             batch: Vec::with_capacity(BATCH),
             undecided: Vec::with_capacity(BATCH),
+            taken: 0,
             accessed: Accessed::new(),
         }
     }
@@ -64,6 +67,7 @@ impl Settler {
     ) {
         for log in logs {
             log.harvest(take, |page| {
+                self.taken += 1;
                 if let Some(va) = target.machine.chunks.va_of(page.slot, page.offset) {
                     self.batch.push(va);
                 }
@@ -83,7 +87,7 @@ impl Settler {
 
     /// Settles the batch.
     fn settle(&mut self, target: &mut Target<'_>) {
-        if self.batch.is_empty() {
+        if self.taken == 0 {
             return;
         }
         let tables = &target.machine.tables;
@@ -96,8 +100,8 @@ impl Settler {
             }
         }
         self.batch.clear();
-        // Fails only for a VM without rings, which has no entries either.
-        let _ = target.machine.vm.reset_dirty_rings();
+        // Fails only for a VM without rings, which has no entries either, or for want of memory after a stop.
+        let _ = target.machine.rearm_writes(std::mem::take(&mut self.taken));
         while let Some(va) = self.undecided.pop() {
             if tables.take_dirty(va) {
                 target.book.count(target.table, va, Kind::Write, 0);
