@@ -86,6 +86,10 @@ struct Phase {
     /// A trial: it ends where it turns out to be no better.
     on_trial: bool,
     window: Window,
+    /// Since when the guest has run without a call.
+    idle_since: u64,
+    /// A call has come, or the phase has begun, since the owner last began to wait.
+    was_called: bool,
 }
 
 /// Since the last look.
@@ -200,6 +204,8 @@ impl Way {
             pace: self.outside.pace,
             on_trial: true,
             window,
+            idle_since: now,
+            was_called: true,
         });
     }
 
@@ -209,6 +215,7 @@ impl Way {
             return false;
         };
         phase.window.calls += 1;
+        phase.was_called = true;
         now.saturating_sub(phase.window.since) > WINDOW_US * self.us
     }
 
@@ -229,6 +236,24 @@ impl Way {
     /// More cycles than these between two looks at the page mean that the owner had no processor.
     pub(crate) fn gap(&self) -> u64 {
         20 * self.us
+    }
+
+    /// Notes that the owner begins to wait for the guest. That a call took long is no idleness, but what stops the guest
+    /// between calls, such as a fault, ends none.
+    pub(crate) fn waits(&mut self, now: u64) {
+        if let Some(phase) = &mut self.phase
+            && std::mem::take(&mut phase.was_called)
+        {
+            phase.idle_since = now;
+        }
+    }
+
+    /// Whether no call has come for so long that the owner takes the vCPU back.
+    pub(crate) fn is_idle(&self, now: u64) -> bool {
+        let idle = |phase: &Phase| now.saturating_sub(phase.idle_since) > self.patience();
+        self.phase
+            .as_ref()
+            .is_some_and(|phase| !phase.was_called && idle(phase))
     }
 
     /// How long the owner looks for the next call before it takes the vCPU back.
@@ -453,5 +478,25 @@ mod tests {
         assert!(thread.phase(US, |_, _| ()));
         thread.way.idle(thread.now);
         assert_eq!(thread.pause(), 0);
+    }
+
+    #[test]
+    fn a_guest_that_stops_again_and_again_without_a_call_is_idle_all_the_same() {
+        let mut thread = Thread::new(CallMode::Auto);
+        thread.calls_outside(EXIT);
+        assert!(thread.phase(US, |_, _| ()));
+        // A call that takes long.
+        thread.now += 100 * IDLE_EXITS * EXIT;
+        thread.way.waits(thread.now);
+        for _ in 0..IDLE_EXITS {
+            assert!(!thread.way.is_idle(thread.now));
+            thread.now += EXIT + 1;
+            thread.way.waits(thread.now);
+        }
+        assert!(thread.way.is_idle(thread.now));
+        thread.way.called(thread.now);
+        assert!(!thread.way.is_idle(thread.now));
+        thread.way.end();
+        assert!(!thread.way.is_idle(u64::MAX));
     }
 }

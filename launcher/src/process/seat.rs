@@ -150,6 +150,10 @@ impl Seat {
 
     /// Has a runner run the guest, if that is the way now; whether it does.
     fn hand_over(&mut self) -> bool {
+        let now = processor::tsc();
+        if self.way.is_idle(now) {
+            self.idle(now);
+        }
         if !self.way.is_in_page() && !self.begin_phase() {
             return false;
         }
@@ -235,6 +239,12 @@ impl Seat {
         clock::thread_ns(self.runner.as_ref()?.runner.tid())
     }
 
+    /// No call has come for long.
+    fn idle(&mut self, now: u64) {
+        self.way.idle(now);
+        self.phase_ended();
+    }
+
     /// The phase in the page is over: the guest has stopped, or will with its next call.
     fn phase_ended(&mut self) {
         self.requests.close();
@@ -244,6 +254,7 @@ impl Seat {
     /// Waits for the guest, which a runner has.
     fn wait(&mut self, pending: &Pending) -> Turn {
         let begin = processor::tsc();
+        self.way.waits(begin);
         let (mut last, mut looks) = (begin, 0);
         loop {
             if self.requests.is_waiting() {
@@ -282,11 +293,11 @@ impl Seat {
                 // The runner may be waiting for this very processor.
                 std::thread::yield_now();
             }
+            if self.way.is_idle(now) {
+                self.idle(now);
+                return Turn::Exit(self.call_out());
+            }
             if waited > self.way.patience() {
-                if self.way.is_in_page() {
-                    self.way.idle(now);
-                    self.phase_ended();
-                }
                 return Turn::Exit(self.call_out());
             }
         }
