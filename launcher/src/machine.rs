@@ -189,16 +189,17 @@ impl Machine {
         self.arming.get().copied()
     }
 
-    /// Has stores to pages that were taken out of dirty rings be seen again, `taken` of them.
+    /// Has stores to pages that were taken out of dirty rings be seen again, `taken` of them; whether by arming alone. If
+    /// not, KVM has forgotten some of them, and has no translation of any page now, so that all are seen.
     ///
     /// # Errors
     /// As [`Vm::reset_dirty_rings`], and what changing a memory slot says.
-    pub(crate) fn rearm_writes(&self, taken: u32) -> io::Result<()> {
-        match self.vm.reset_dirty_rings(taken)? {
-            true => Ok(()),
-            // Those that KVM has forgotten are seen like all others once it has no translation of them.
-            false => self.rearm_reads(Rearm::Drop),
+    pub(crate) fn rearm_writes(&self, taken: u32) -> io::Result<bool> {
+        let armed = self.vm.reset_dirty_rings(taken)?;
+        if !armed {
+            self.rearm_reads(Rearm::Drop)?;
         }
+        Ok(armed)
     }
 
     /// Has accessed bits that were cleared appear again at the next access to their pages.

@@ -159,6 +159,38 @@ pub fn events(records: &[Record], wanted: &str, range: &Range<u64>) -> BTreeMap<
     pages
 }
 
+/// Compares pages with their numbers of events, without printing thousands of them.
+///
+/// # Panics
+/// When they differ.
+#[track_caller]
+pub fn assert_events(found: &BTreeMap<u64, u64>, expected: &BTreeMap<u64, u64>) {
+    let missing: Vec<_> = expected
+        .iter()
+        .filter(|(page, _)| !found.contains_key(page))
+        .collect();
+    let extra: Vec<_> = found
+        .iter()
+        .filter(|(page, _)| !expected.contains_key(page))
+        .collect();
+    let miscounted: Vec<_> = found
+        .iter()
+        .filter(|(page, count)| expected.get(page).is_some_and(|n| n != *count))
+        .collect();
+    assert!(
+        missing.is_empty() && extra.is_empty() && miscounted.is_empty(),
+        "{} pages expected, {} found; missing {} {:x?}; extra {} {:x?}; wrong count {} {:x?}",
+        expected.len(),
+        found.len(),
+        missing.len(),
+        &missing[..missing.len().min(5)],
+        extra.len(),
+        &extra[..extra.len().min(5)],
+        miscounted.len(),
+        &miscounted[..miscounted.len().min(5)]
+    );
+}
+
 /// Bytes that the kernel wrote in each page inside `range`.
 #[must_use]
 pub fn kernel_bytes(records: &[Record], range: &Range<u64>) -> BTreeMap<u64, u64> {

@@ -4,7 +4,7 @@
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
-use vmmload_tests::dump::{events, lost};
+use vmmload_tests::dump::{assert_events, events, lost};
 use vmmload_tests::watched::{Watched, several_epochs};
 use vmmload_tests::{Guest, Session, machine};
 
@@ -54,15 +54,5 @@ fn pages_are_seen_in_every_round_whatever_stops_come_between() {
     let (buffer, expected) = (watched.buffer.clone(), watched.expected(4, ROUNDS));
     let records = watched.end();
     assert_eq!(lost(&records), 0);
-    let found = events(&records, "write", &buffer);
-    let other = |(page, times): &(u64, u64)| found.get(page) != Some(times);
-    let differ: Vec<(u64, u64)> = expected.clone().into_iter().filter(other).collect();
-    assert!(
-        differ.is_empty() && found.len() == expected.len(),
-        "{} of {} pages are not seen {ROUNDS} times, the first {:x?}, seen {:?}",
-        differ.len(),
-        expected.len(),
-        differ.first(),
-        differ.first().map(|(page, _)| found.get(page)),
-    );
+    assert_events(&events(&records, "write", &buffer), &expected);
 }

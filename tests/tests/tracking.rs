@@ -4,39 +4,10 @@ use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::Duration;
 
-use vmmload_tests::dump::{Record, events, lost};
+use vmmload_tests::dump::{Record, assert_events, events, lost};
 use vmmload_tests::scratch::Scratch;
 use vmmload_tests::watched::{Watched, several_epochs};
 use vmmload_tests::{Guest, Outcome, Program, machine, vmmload};
-
-/// Compares without printing thousands of pages.
-#[track_caller]
-fn assert_events(found: &BTreeMap<u64, u64>, expected: &BTreeMap<u64, u64>) {
-    let missing: Vec<_> = expected
-        .iter()
-        .filter(|(page, _)| !found.contains_key(page))
-        .collect();
-    let extra: Vec<_> = found
-        .iter()
-        .filter(|(page, _)| !expected.contains_key(page))
-        .collect();
-    let miscounted: Vec<_> = found
-        .iter()
-        .filter(|(page, count)| expected.get(page).is_some_and(|n| n != *count))
-        .collect();
-    assert!(
-        missing.is_empty() && extra.is_empty() && miscounted.is_empty(),
-        "{} pages expected, {} found; missing {} {:x?}; extra {} {:x?}; wrong count {} {:x?}",
-        expected.len(),
-        found.len(),
-        missing.len(),
-        &missing[..missing.len().min(5)],
-        extra.len(),
-        &extra[..extra.len().min(5)],
-        miscounted.len(),
-        &miscounted[..miscounted.len().min(5)]
-    );
-}
 
 fn written_once(pages: u64, stride: u64, command: char) {
     if !machine::can_run_inside() {

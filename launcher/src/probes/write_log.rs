@@ -21,7 +21,6 @@ use std::io;
 use kvm_bindings::kvm_regs;
 
 use super::pages::{Pages, STRIDE_BYTES};
-use super::rearm::Rearm;
 use super::run_guest;
 use crate::host::processor;
 use crate::kvm::dirty_ring::DirtyRing;
@@ -153,7 +152,6 @@ pub(crate) fn store_ns(vcpu: &mut Vcpu, ring: &mut DirtyRing) -> io::Result<u64>
 
 /// Has every page stored to, and armed again: by the ring, and not because KVM has no translation of it.
 fn arm(vcpu: &mut Vcpu, ring: &mut DirtyRing, pages: &Pages) -> io::Result<()> {
-    let machine = vcpu.machine();
     for _ in 0..MOST_STOPS {
         access_all(vcpu, pages, STORE)?;
         let taken = ring.take_all();
@@ -163,10 +161,9 @@ fn arm(vcpu: &mut Vcpu, ring: &mut DirtyRing, pages: &Pages) -> io::Result<()> {
                 pages.count()
             )));
         }
-        if machine.vm.reset_dirty_rings(taken)? {
+        if vcpu.machine().rearm_writes(taken)? {
             return Ok(());
         }
-        machine.rearm_reads(Rearm::Drop)?;
     }
     Err(io::Error::other(format!(
         "this process was stopped {MOST_STOPS} times meanwhile"

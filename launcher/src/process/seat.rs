@@ -150,10 +150,6 @@ impl Seat {
 
     /// Has a runner run the guest, if that is the way now; whether it does.
     fn hand_over(&mut self) -> bool {
-        let now = processor::tsc();
-        if self.way.is_idle(now) {
-            self.idle(now);
-        }
         if !self.way.is_in_page() && !self.begin_phase() {
             return false;
         }
@@ -239,12 +235,6 @@ impl Seat {
         clock::thread_ns(self.runner.as_ref()?.runner.tid())
     }
 
-    /// No call has come for long.
-    fn idle(&mut self, now: u64) {
-        self.way.idle(now);
-        self.phase_ended();
-    }
-
     /// The phase in the page is over: the guest has stopped, or will with its next call.
     fn phase_ended(&mut self) {
         self.requests.close();
@@ -293,11 +283,11 @@ impl Seat {
                 // The runner may be waiting for this very processor.
                 std::thread::yield_now();
             }
-            if self.way.is_idle(now) {
-                self.idle(now);
-                return Turn::Exit(self.call_out());
-            }
-            if waited > self.way.patience() {
+            if waited > self.way.patience() || self.way.is_idle(now) {
+                if self.way.is_in_page() {
+                    self.way.idle(now);
+                    self.phase_ended();
+                }
                 return Turn::Exit(self.call_out());
             }
         }

@@ -14,9 +14,6 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use vmmload_consumer::{PAGE_SIZE, Status, Track};
 
-/// Least height at which there is a picture below the table.
-const LEAST_FOR_STRIP: u16 = 14;
-
 const COLUMNS: [Column; 7] = [
     Column::new("ADDRESS", 12, Some(SortKey::Pid), 46),
     Column::new("PERM", 4, None, 90),
@@ -37,14 +34,6 @@ pub(super) fn draw(
 ) -> usize {
     let area = draw_facts(pen, area, process);
     let rows = app.mapping_rows(sample, process);
-    let height = match area.height {
-        0..LEAST_FOR_STRIP => area.height,
-        height => {
-            let wanted = u16::try_from(rows.len().max(1) + 1).unwrap_or(u16::MAX);
-            wanted.min(height / 2)
-        }
-    };
-    let upper = Rect { height, ..area };
     let table = Table {
         columns: &COLUMNS,
         name: "MAPPING",
@@ -52,6 +41,7 @@ pub(super) fn draw(
         rows: rows.len(),
         chosen: app.mappings.find(&rows),
     };
+    let (upper, lower) = table.above_picture(area);
     let look = pen.look;
     let page = table.draw(pen, upper, |at| {
         line(&rows[at], process.track, look.is_utf8, look.faint())
@@ -70,11 +60,6 @@ pub(super) fn draw(
             Style::new(),
         );
     }
-    let lower = Rect {
-        y: area.y + height,
-        height: area.height - height,
-        ..area
-    };
     let strip = Strip {
         process,
         mapping: None,

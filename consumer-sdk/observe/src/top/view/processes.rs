@@ -13,9 +13,6 @@ use ratatui::style::Style;
 use std::time::Duration;
 use vmmload_consumer::{PAGE_SIZE, Status};
 
-/// Least height at which there is a picture below the table.
-const LEAST_FOR_STRIP: u16 = 14;
-
 const COLUMNS: [Column; 10] = [
     Column::new("PID", 7, Some(SortKey::Pid), 0),
     Column::new("EVENTS/S", 8, Some(SortKey::Events), 0),
@@ -43,24 +40,12 @@ pub(super) fn draw(pen: &mut Pen<'_>, area: Rect, app: &App, sample: &Sample) ->
         rows: rows.len(),
         chosen: app.processes.find(&rows),
     };
-    let height = match area.height {
-        0..LEAST_FOR_STRIP => area.height,
-        height => {
-            let wanted = u16::try_from(rows.len() + 1).unwrap_or(u16::MAX);
-            wanted.min(height / 2)
-        }
-    };
-    let upper = Rect { height, ..area };
+    let (upper, lower) = table.above_picture(area);
     let look = pen.look;
     let page = table.draw(pen, upper, |at| {
         line(&rows[at], look.is_utf8, look.faint(), look.alarming())
     });
     let chosen = &rows[table.chosen];
-    let lower = Rect {
-        y: area.y + height,
-        height: area.height - height,
-        ..area
-    };
     let command = text::without_directory(&chosen.command);
     let command = text::harmless(command, look.is_utf8);
     let strip = Strip {

@@ -35,6 +35,9 @@ impl Column {
     }
 }
 
+/// Least height at which there is a picture below a table.
+const LEAST_WITH_PICTURE: u16 = 14;
+
 /// One line of a table.
 #[derive(Clone, Debug)]
 pub(super) struct Line {
@@ -59,6 +62,23 @@ pub(super) struct Table<'a> {
 }
 
 impl Table<'_> {
+    /// The parts of `area` for the table, and for the picture below it where there is room for one.
+    pub(super) fn above_picture(&self, area: Rect) -> (Rect, Rect) {
+        let height = match area.height {
+            0..LEAST_WITH_PICTURE => area.height,
+            height => {
+                let wanted = u16::try_from(self.rows.max(1) + 1).unwrap_or(u16::MAX);
+                wanted.min(height / 2)
+            }
+        };
+        let lower = Rect {
+            y: area.y + height,
+            height: area.height - height,
+            ..area
+        };
+        (Rect { height, ..area }, lower)
+    }
+
     /// Draws the lines that fit, which `line` makes, below their titles. Gives how many fit.
     pub(super) fn draw(
         &self,
